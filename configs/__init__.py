@@ -1,0 +1,1 @@
+"""Data only: the model catalogue and the profiles, read with importlib.resources."""
