@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = "1.0"
 
-Box = Annotated[
-    tuple[int, int, int, int], Field(description="x0, y0, x1, y1 in 0..1000 of the displayed frame")
-]
+Box = Annotated[tuple[int, int, int, int], Field(description="x0, y0, x1, y1 in 0..1000 of the displayed frame")]
 Severity = Literal["minor", "moderate", "severe"]
 Amount = Literal["none", "minor", "moderate", "severe"]
 Grade = Literal["very_low", "low", "medium", "high", "very_high"]
@@ -31,26 +29,20 @@ class _Record(BaseModel):
 class Signals(_Record):
     """Numbers measured on one shot's frames (or pooled over a video). Luma is Y', gamma-coded, in [0, 1]."""
 
-    stops: float = Field(
-        description="log2 of P99.5 over P0.5 of display light at 203-nit white, floor 0.05 nits"
-    )
+    stops: float = Field(description="log2 of P99.5 over P0.5 of display light at 203-nit white, floor 0.05 nits")
     p0_5: float = Field(description="Y' percentile 0.5")
     p50: float = Field(description="Y' median")
     p99_5: float = Field(description="Y' percentile 99.5")
     clipped_share: float = Field(description="share of pixels with max(R',G',B') >= 235/255-white, 0..1")
     crushed_share: float = Field(description="share of pixels with Y' at or below 1.5/219, 0..1")
     face_share: float = Field(0.0, description="share of the frame covered by detected faces")
-    face_ev: float | None = Field(
-        None, description="log2 of face over surround mean light; None without a face"
-    )
+    face_ev: float | None = Field(None, description="log2 of face over surround mean light; None without a face")
     saturation: float = Field(description="mean chroma (max-min of R'G'B'), 0..1")
     blockiness: float = Field(description="8x8 grid edge energy over off-grid energy; 1 = no grid")
     noise_sigma: float = Field(description="sigma of Y' on flat blocks, in 8-bit codes")
     blur: float = Field(description="0 sharp .. 1 blurred")
     banding: float = Field(description="share of smooth area that is stepped, 0..1")
-    flatness: float = Field(
-        description="share of exactly or nearly constant 8x8 blocks, the animation cue, 0..1"
-    )
+    flatness: float = Field(description="share of exactly or nearly constant 8x8 blocks, the animation cue, 0..1")
     graphics_share: float = Field(0.0, description="share of the frame held as graphics or subtitles")
     letterbox: Box | None = Field(None, description="active picture when black bars surround it")
 
@@ -130,9 +122,7 @@ class Candidate(_Record):
     eligible: bool
     reason: str
     parameters: dict[str, float] = {}
-    probability: float = Field(
-        0.0, ge=0.0, le=1.0, description="share in the action distribution; 0 when out"
-    )
+    probability: float = Field(0.0, ge=0.0, le=1.0, description="share in the action distribution; 0 when out")
 
 
 class Plan(_Record):

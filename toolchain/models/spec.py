@@ -36,18 +36,12 @@ class ModelSpec(_Spec):
     task: Literal["sdr2hdr", "restore"]
     source: str = Field(description="the standard with edition and section, or the paper")
     licence: str
-    pointwise: bool = Field(
-        description="each output pixel depends on its own input pixel (and the shot's numbers)"
-    )
+    pointwise: bool = Field(description="each output pixel depends on its own input pixel (and the shot's numbers)")
     adaptive: bool = Field(False, description="bound to a shot's statistics")
     cost_class: Literal["free", "light", "medium", "heavy"]
-    suits: tuple[str, ...] = Field(
-        (), description="kinds of content it suits, for the planner and for people"
-    )
+    suits: tuple[str, ...] = Field((), description="kinds of content it suits, for the planner and for people")
     parameters: dict[str, ParameterSpec] = {}
-    filters: tuple[str, ...] = Field(
-        (), description="restore only: FFmpeg filter with options, {name} = parameter"
-    )
+    filters: tuple[str, ...] = Field((), description="restore only: FFmpeg filter with options, {name} = parameter")
 
 
 class Controls(_Spec):
@@ -74,9 +68,7 @@ class ShotTone(_Spec):
     def percentile(self, percent: float) -> float:
         """Y' (bin centre) below which `percent` % of the shot's pixels lie."""
         cumulative = np.cumsum(self.histogram)
-        return float(
-            (np.searchsorted(cumulative, percent / 100.0 * cumulative[-1]) + 0.5) / len(self.histogram)
-        )
+        return float((np.searchsorted(cumulative, percent / 100.0 * cumulative[-1]) + 0.5) / len(self.histogram))
 
 
 class PointwiseModel(Protocol):
