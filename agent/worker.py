@@ -1,0 +1,163 @@
+"""The child process that touches media, and the parent's handle on it.
+
+Untrusted media is decoded, and encoders run, in one killable child with resource limits. Parent and child speak
+JSON lines: a request names a task of `agent.tasks` and carries its pydantic request; the child answers with events
+and one result or one error. The child dies with its parent, so a killed run leaves nobody writing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from toolchain.errors import ERROR_BY_NAME, AgentError, EnvironmentNotReady, InputError
+from toolchain.events import Emit, Event
+
+Result = TypeVar("Result", bound=BaseModel)
+
+STALL_TIMEOUT_S = 900.0
+"""A task that reports nothing for so long is taken for hung, e.g. by a hostile file."""
+
+_EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Starts the child at once; `call` runs one task after another in it. Use as a context manager."""
+
+    def __init__(self, log: Path, memory_gib: float | None = None):
+        self._log = log
+        with log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "agent.worker", str(os.getpid()), str(memory_gib or _memory_limit_gib())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - Popen was given a pipe
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def call(self, task: str, request: BaseModel, result: type[Result], emit: Emit) -> Result:
+        """Run `task` in the child, forwarding its events to `emit`.
+
+        Raises the child's own AgentError; InputError when the child hangs or is killed by the input (a crash in a
+        decoder, the memory limit); EnvironmentNotReady when it cannot be reached.
+        """
+        self._send({"task": task, "request": request.model_dump(mode="json")})
+        while True:
+            message = self._receive(task)
+            match message["kind"]:
+                case "event":
+                    emit(_EVENTS.validate_python(message["event"]))
+                case "error":
+                    raise ERROR_BY_NAME.get(message["name"], AgentError)(message["message"])
+                case _:
+                    return result.model_validate(message["result"])
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise EnvironmentNotReady(f"the worker process could not be started: see {self._log}") from None
+
+    def _receive(self, task: str) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=STALL_TIMEOUT_S)
+        except queue.Empty:
+            self.close()
+            raise InputError(f"step `{task}` made no progress for {STALL_TIMEOUT_S:.0f} s and was stopped") from None
+        if line is None:
+            status = self._process.wait()
+            cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+            raise InputError(
+                f"step `{task}` crashed ({cause}) on this input: the file may be damaged or hostile; see {self._log}"
+            )
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the child, by force if it is busy."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _memory_limit_gib() -> float:
+    return float(os.environ.get("SDR2HDR_WORKER_MEMORY_GIB", "16"))
+
+
+def die_with_parent(parent_pid: int | None = None) -> None:
+    """Ask the kernel to end this process when its parent ends; exits at once if the parent is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def _limit_resources(memory_gib: float) -> None:
+    limit_bytes = int(memory_gib * (1 << 30))
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _serve() -> None:
+    # Libraries print to file descriptor 1 now and then; the protocol keeps a descriptor of its own.
+    protocol = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        with lock:
+            protocol.write(json.dumps(message) + "\n")
+
+    def emit(event: Event) -> None:
+        send({"kind": "event", "event": event.model_dump(mode="json")})
+
+    from agent import tasks
+
+    threading.Thread(target=tasks.preload, daemon=True).start()
+    for line in sys.stdin:
+        message = json.loads(line)
+        try:
+            send({"kind": "result", "result": tasks.run(message["task"], message["request"], emit)})
+        except AgentError as error:
+            name = next(base.__name__ for base in type(error).__mro__ if base.__name__ in ERROR_BY_NAME)
+            send({"kind": "error", "name": name, "message": str(error)})
+        except MemoryError:
+            text = "the picture needs more memory than the worker may use: raise SDR2HDR_WORKER_MEMORY_GIB"
+            send({"kind": "error", "name": "EnvironmentNotReady", "message": text})
+
+
+def _main() -> None:
+    die_with_parent(int(sys.argv[1]))
+    # Ctrl-C reaches the whole process group; the parent decides, and ends this process itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_resources(float(sys.argv[2]))
+    _serve()
+
+
+if __name__ == "__main__":
+    _main()

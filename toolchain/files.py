@@ -1,0 +1,88 @@
+"""Files that are whole or absent: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolchain.errors import EnvironmentNotReady, UsageError
+
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's write errors on `path` into one sentence with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise EnvironmentNotReady(
+                f"no space left to write {path}: free some disk space, then run the same command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise EnvironmentNotReady(
+                f"cannot write {path} ({error.strerror}): choose a folder you may write to"
+            ) from error
+        raise
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` under a temporary name beside `path`, fsync, rename over `path`.
+
+    The temporary name holds the process id: two writers of one file never share a half-written one.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    fsync_folder(path.parent)
+
+
+def publish(temporary: Path, final: Path, overwrite: bool) -> None:
+    """Give a finished file its final name. Without `overwrite` an existing file is never replaced.
+
+    Raises UsageError when `final` exists and may not be replaced; `temporary` is left as it is then.
+    """
+    fsync_file(temporary)
+    with disk_errors(final):
+        if overwrite:
+            temporary.replace(final)
+        else:
+            try:
+                final.hardlink_to(temporary)
+            except FileExistsError:
+                raise UsageError(f"{final} exists already: pass --overwrite or choose another output") from None
+            temporary.unlink()
+    fsync_folder(final.parent)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
