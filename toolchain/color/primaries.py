@@ -66,7 +66,7 @@ def conversion_matrix(source: str, target: str) -> Matrix3:
     return xyz_to_rgb_matrix(target) @ rgb_to_xyz_matrix(source)
 
 
-def luminance_coefficients(name: str) -> Matrix3:
+def luminance_coefficients(name: str) -> NDArray[np.float64]:
     """The weights of linear R, G, B in luminance, shape (3,), sum 1: the Y row of `rgb_to_xyz_matrix`, unrounded."""
     return rgb_to_xyz_matrix(name)[1].copy()
 

@@ -29,6 +29,8 @@ PQ_M2 = 2523 / 4096 * 128
 PQ_C1 = 3424 / 4096
 PQ_C2 = 2413 / 4096 * 32
 PQ_C3 = 2392 / 4096 * 32
+PQ_BLACK_SIGNAL = 1e-9
+"""Any signal up to c1^m2 (7.3e-7) is no light; this one stands for 0 where a logarithm is taken."""
 
 BT1886_GAMMA = 2.4
 
@@ -82,18 +84,22 @@ def _bt1886_gain_and_lift(white_nits: float, black_nits: float) -> tuple[float, 
 
 
 def pq_eotf(signal: ArrayLike) -> FloatArray:
-    """PQ signal, clipped to [0, 1], to nits in [0, 10000]. Rec. ITU-R BT.2100-2, Table 4."""
-    root = np.clip(as_float(signal), 0, 1) ** (1 / PQ_M2)
-    return PQ_PEAK_NITS * (np.maximum(root - PQ_C1, 0) / (PQ_C2 - PQ_C3 * root)) ** (1 / PQ_M1)
+    """PQ signal, clipped to [0, 1], to nits in [0, 10000]. Rec. ITU-R BT.2100-2, Table 4.
+
+    Written around root - 1, for root - c1 and c2 - c3 root cancel in float32 (c2 - c3 is 1 - c1).
+    """
+    below_one = np.expm1(np.log(np.clip(as_float(signal), PQ_BLACK_SIGNAL, 1)) / PQ_M2)
+    ratio = np.maximum(below_one + (1 - PQ_C1), 0) / ((PQ_C2 - PQ_C3) - PQ_C3 * below_one)
+    return PQ_PEAK_NITS * ratio ** (1 / PQ_M1)
 
 
 def pq_eotf_inverse(nits: ArrayLike) -> FloatArray:
     """Nits, clipped to [0, 10000], to PQ signal. Rec. ITU-R BT.2100-2, Table 4.
 
-    No light is 7.3e-7, as the standard's formula has it, not exactly 0.
+    No light is 7.3e-7, as the standard's formula has it, not exactly 0. Written around 1 like `pq_eotf`.
     """
     power = (np.clip(as_float(nits), 0, PQ_PEAK_NITS) / PQ_PEAK_NITS) ** PQ_M1
-    return ((PQ_C1 + PQ_C2 * power) / (1 + PQ_C3 * power)) ** PQ_M2
+    return np.exp(PQ_M2 * np.log1p((PQ_C2 - PQ_C3) * (power - 1) / (1 + PQ_C3 * power)))
 
 
 def hlg_oetf(scene: ArrayLike) -> FloatArray:
