@@ -33,14 +33,14 @@ class State(TypedDict, total=False):
 
     job: dict[str, Any]
     facts: dict[str, Any]
-    plan: dict[str, Any]
+    plan_record: dict[str, Any]
     ranking: list[str]
-    pilot: list[dict[str, Any]]
+    pilot_verdicts: list[dict[str, Any]]
     attempt: int
     candidate: str
     rendered: dict[str, Any]
-    verdict: dict[str, Any]
-    verdicts: list[dict[str, Any]]
+    final_verdict: dict[str, Any]
+
     temporary: str
     warnings: list[str]
     disposition: Literal["delivered", "kept_original", "planned"]

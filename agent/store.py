@@ -79,7 +79,9 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise EnvironmentNotReady(f"run {self.id} is being worked on by another process: wait for it") from None
+                raise EnvironmentNotReady(
+                    f"run {self.id} is being worked on by another process: wait for it"
+                ) from None
             yield
 
     def clear_work(self) -> None:
@@ -115,7 +117,9 @@ class RunStore:
         found = [run for run in self.runs() if run.id.startswith(run_id)] if run_id else []
         if len(found) != 1:
             how_many = "no run" if not found else f"{len(found)} runs"
-            raise UsageError(f"{how_many} with an id beginning '{run_id}': `agent runs list` shows the runs there are")
+            raise UsageError(
+                f"{how_many} with an id beginning '{run_id}': `agent runs list` shows the runs there are"
+            )
         return found[0]
 
     def runs(self) -> list[Run]:

@@ -77,7 +77,11 @@ def publish(temporary: Path, final: Path, overwrite: bool) -> None:
             try:
                 final.hardlink_to(temporary)
             except FileExistsError:
-                raise UsageError(f"{final} exists already: pass --overwrite or choose another output") from None
+                # A crash between link and unlink leaves both names on one file: that is a finished publish.
+                if not final.samefile(temporary):
+                    raise UsageError(
+                        f"{final} exists already: pass --overwrite or choose another output"
+                    ) from None
             temporary.unlink()
     fsync_folder(final.parent)
 

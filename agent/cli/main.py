@@ -1,0 +1,63 @@
+"""`agent`: the command line. Results go to stdout, everything for people to stderr; exit codes are in the README."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+import typer
+
+from agent.cli import commands, inspect, models, runs
+from toolchain.errors import AgentError, Interrupted
+
+app = typer.Typer(
+    name="agent",
+    help="Turn SDR video into HDR with the model that suits it, and prove that the result is better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(commands.process)
+app.command()(inspect.plan)
+app.command()(inspect.analyze)
+app.command()(inspect.verify)
+app.add_typer(models.app, name="models")
+app.add_typer(runs.app, name="runs")
+app.command()(commands.sample)
+app.command()(commands.graph)
+app.command()(commands.doctor)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code and prints at most one sentence for an error."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        sys.stderr.write(f"error: {error.format_message()}\n")
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.stderr.write("error: stopped by the user\n")
+        return Interrupted.exit_code
+    except AgentError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run() -> None:
+    """The `agent` command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

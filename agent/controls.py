@@ -1,0 +1,15 @@
+"""From a job and its profile to the controls of an expanding model."""
+
+from __future__ import annotations
+
+from agent.state import JobSpec
+from analysis.selection.profile import Profile
+from toolchain.models.spec import Controls
+
+
+def controls_for(job: JobSpec, profile: Profile) -> Controls:
+    """The job's own values, else the profile's."""
+    return Controls(
+        peak_nits=profile.peak_nits if job.peak_nits is None else job.peak_nits,
+        mid_gain_ev=profile.mid_gain_ev if job.mid_gain_ev is None else job.mid_gain_ev,
+    )

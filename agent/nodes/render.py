@@ -1,0 +1,43 @@
+"""The whole file through the chosen model, then into the final container under a temporary name."""
+
+from __future__ import annotations
+
+from agent.controls import controls_for
+from agent.deps import Deps
+from agent.state import JobSpec, State
+from agent.tasks.mux import MuxRequest, MuxResult
+from agent.tasks.render import RenderRequest, RenderResult
+from analysis.schema import Plan
+from toolchain.video.facts import MediaFacts
+from toolchain.video.output import OutputSpec
+
+
+def render(state: State, deps: Deps) -> State:
+    job = JobSpec.model_validate(state["job"])
+    facts = MediaFacts.model_validate(state["facts"])
+    controls = controls_for(job, deps.profile)
+    output = output_spec(job, deps)
+    request = RenderRequest(
+        path=job.input,
+        facts=facts,
+        work=deps.run.work,
+        candidate=state["candidate"],
+        plan=Plan.model_validate(state["plan_record"]),
+        controls=controls,
+        output=output,
+        lut_size=deps.profile.lut_size,
+    )
+    rendered = deps.worker.call("render", request, RenderResult, deps.emit)
+    temporary = job.output.with_name(f".{job.output.stem}.{deps.run.id}.partial{job.output.suffix}")
+    mux = MuxRequest(path=job.input, facts=facts, rendered=rendered, output=output, temporary=temporary)
+    muxed = deps.worker.call("mux", mux, MuxResult, deps.emit)
+    return {
+        "rendered": {**rendered.model_dump(mode="json"), **muxed.model_dump(mode="json", exclude={"warnings"})},
+        "temporary": str(temporary),
+        "warnings": list(dict.fromkeys([*state["warnings"], *muxed.warnings])),
+    }
+
+
+def output_spec(job: JobSpec, deps: Deps) -> OutputSpec:
+    """The encoder settings of the job's codec in the job's profile."""
+    return OutputSpec.for_job(job.output, job.codec, job.hdr_format, deps.profile)

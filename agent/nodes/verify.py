@@ -1,0 +1,28 @@
+"""Is the finished file, as it lies on disk, better than doing nothing?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.controls import controls_for
+from agent.deps import Deps
+from agent.state import JobSpec, State
+from agent.tasks.verify import VerifyRequest
+from analysis.schema import Verdict
+from toolchain.video.facts import MediaFacts
+
+
+def verify(state: State, deps: Deps) -> State:
+    job = JobSpec.model_validate(state["job"])
+    request = VerifyRequest(
+        source=job.input,
+        facts=MediaFacts.model_validate(state["facts"]),
+        output=Path(state["temporary"]),
+        work=deps.run.work,
+        model_id=state["candidate"],
+        controls=controls_for(job, deps.profile),
+        windows=deps.profile.verify_windows,
+        frames_per_window=deps.profile.verify_frames_per_window,
+    )
+    verdict = deps.worker.call("verify", request, Verdict, deps.emit)
+    return {"final_verdict": verdict.model_dump(mode="json"), "reason": verdict.reason}
