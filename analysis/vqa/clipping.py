@@ -1,0 +1,49 @@
+"""Clipping and crushing: no detail of the source ends as flat white or flat black."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.vqa.spec import Image
+from analysis.vqa.view import View, mix
+from toolchain.color.primaries import conversion_matrix
+from toolchain.color.transfer import BT1886_GAMMA, REFERENCE_WHITE_NITS
+
+SOURCE_CLIP = (219 - 1) / 219
+"""Signal from which a source counts as clipped itself: code 235 in 8 bits, less one for rounding."""
+
+FLAT_TOP = 0.99
+CRUSHED_NITS = 0.02
+VISIBLE_NITS = 0.15
+"""A source signal of 5 %. On a 203-nit display what lies below is black to the eye."""
+
+
+def clipped_points(view: View, peak_nits: float) -> float:
+    """Percent of pixels in the output's flat top that the source had below its own.
+
+    The flat top begins at 99 % of the peak, or of the brightest thousandth where that stays below the peak: a curve
+    cut at 400 nits clips as surely as one cut at 1000. The source's begins at white or at its brightest thousandth.
+    """
+    signal = _largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
+    source, output = _largest(view.source), _largest(view.output)
+    top = min(peak_nits, _brightest(output))
+    if top < 0.5 * REFERENCE_WHITE_NITS:
+        return 0.0
+    signal_top = min(REFERENCE_WHITE_NITS, _brightest(signal)) * SOURCE_CLIP**BT1886_GAMMA
+    had_detail = (signal < signal_top) & (source < FLAT_TOP * _brightest(source))
+    return 100 * float(np.mean(had_detail & (output >= FLAT_TOP * top)))
+
+
+def crushed_points(view: View) -> float:
+    """Percent of pixels (half size, so that grain does not count) that were visible and are black in the output."""
+    return 100 * float(np.mean((view.half_source_y >= VISIBLE_NITS) & (view.half_output_y <= CRUSHED_NITS)))
+
+
+def _brightest(nits: Image) -> float:
+    """The level that a thousandth of the frame reaches."""
+    rank = max(nits.size // 1000, 1)
+    return float(np.partition(nits, -rank, axis=None)[-rank])
+
+
+def _largest(rgb: Image) -> Image:
+    return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])

@@ -1,0 +1,22 @@
+"""Numbers that describe the result; nothing is decided by them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.vqa.view import View
+
+
+def peak_nits_p999(view: View) -> float:
+    """99.9th percentile of the output's luminance in nits."""
+    return float(np.percentile(view.half_output_y, 99.9))
+
+
+def mean_nits(view: View) -> float:
+    """Mean output luminance of the frame in nits."""
+    return float(view.half_output_y.mean(dtype=np.float64))
+
+
+def highlight_share(view: View) -> float:
+    """Share of the frame brighter than SDR white (203 nits), 0..1."""
+    return float(np.mean(view.half_output_y > 203.0))

@@ -1,0 +1,30 @@
+"""Fidelity: the result, taken back to the source's tones, still is the source.
+
+dE-ITP (Rec. ITU-R BT.2124-0, Annex 1) between the source at 203-nit white and the down-mapped output; the
+down-mapping and why it is a fit are in `view.matched_luminance`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.vqa.spec import Image
+from analysis.vqa.view import View
+
+_WEIGHTS = np.array([1.0, 0.25, 1.0], np.float32)
+
+
+def delta_e(view: View) -> Image:
+    """dE-ITP of each half-size pixel, 720 sqrt(dI^2 + 0.25 dCt^2 + dCp^2)."""
+    difference = view.half_mapped_itp - view.half_source_itp
+    return 720 * np.sqrt(np.square(difference) @ _WEIGHTS)
+
+
+def median(view: View) -> float:
+    """Median dE-ITP of the frame."""
+    return float(np.median(delta_e(view)))
+
+
+def p95(view: View) -> float:
+    """95th percentile of dE-ITP of the frame."""
+    return float(np.percentile(delta_e(view), 95))

@@ -1,0 +1,104 @@
+"""Flicker: the gain over the source does not move from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.schema import GateResult
+from analysis.vqa.pooling import judged, nothing_measured
+from analysis.vqa.spec import Image
+from analysis.vqa.view import View, binned_mean, stops
+from toolchain.errors import AgentError
+
+TILES = (16, 9)
+TONE_BINS = 48
+TONE_RANGE = (-4.0, 8.0)
+"""log2 nits of the source: 0.06 to 256."""
+
+
+@dataclass
+class _Window:
+    """Running sums of the gain's deviation in each tile; nothing grows with the number of frames."""
+
+    curve: tuple[NDArray[np.floating], NDArray[np.floating]]
+    last_number: int
+    frames: int = 0
+    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TILES[0] * TILES[1] + 1))
+    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TILES[0] * TILES[1] + 1))
+    largest: tuple[float, int] = (-1.0, 0)
+
+    def add(self, deviation: Image, number: int) -> None:
+        tiles = cv2.resize(deviation, TILES, interpolation=cv2.INTER_AREA).ravel().astype(np.float64)
+        values = np.append(tiles, deviation.mean(dtype=np.float64))
+        self.total += values
+        self.squares += values**2
+        self.frames += 1
+        self.last_number = number
+        self.largest = max(self.largest, (abs(float(values[-1])), number))
+
+    def spread(self) -> NDArray[np.float64]:
+        """Standard deviation over time in stops: the tiles, and the whole frame last."""
+        mean = self.total / self.frames
+        return np.sqrt(np.maximum(self.squares / self.frames - mean**2, 0))
+
+
+@dataclass
+class FlickerGate:
+    """Standard deviation over time of the log gain at equal source luminance, in the worst window of frames.
+
+    The gain of a static curve moves with the picture (a lamp enters, the mean gain rises), so each pixel's gain is
+    held against the tone curve of the window's first frame: a static pointwise model scores 0 whatever moves.
+    `pick` reads the value from the spreads (tiles, whole frame last). Windows of one frame measure nothing.
+    """
+
+    name: str
+    limit: float
+    pick: Callable[[NDArray[np.float64]], float]
+    unit: str = "stop"
+    _windows: dict[tuple[int, int], _Window] = field(default_factory=dict)
+
+    def add(self, view: View) -> None:
+        tone, gain = tone_and_gain(view)
+        key = (view.shot, view.window)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = _Window(_curve(tone, gain), view.number - 1)
+        if view.number <= window.last_number:
+            raise AgentError(f"Frame {view.number} came after {window.last_number}; frames of a window must rise.")
+        window.add(gain - np.interp(tone, *window.curve).astype(np.float32), view.number)
+
+    def result(self) -> GateResult:
+        measured = {key: window for key, window in self._windows.items() if window.frames > 1}
+        if not measured:
+            return nothing_measured(self.name, self.unit, self.limit, "")
+        value, key = max((self.pick(window.spread()), key) for key, window in measured.items())
+        frames = [measured[key].largest[1]]
+        return judged(self.name, self.unit, value, self.limit, f"worst in shot {key[0]}, window {key[1]}", frames)
+
+
+def tone_and_gain(view: View) -> tuple[Image, Image]:
+    """log2 source luminance and log2 output / source of each half-size pixel."""
+    tone = stops(view.half_source_y)
+    return tone, stops(view.half_output_y) - tone
+
+
+def whole_frame(spread: NDArray[np.float64]) -> float:
+    """The spread of the whole frame's gain."""
+    return float(spread[-1])
+
+
+def tiles_p95(spread: NDArray[np.float64]) -> float:
+    """The 95th percentile of the tiles' spreads."""
+    return float(np.percentile(spread[:-1], 95))
+
+
+def _curve(tone: Image, gain: Image) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    low, high = TONE_RANGE
+    count, mean = binned_mean((tone - low) / (high - low), gain, TONE_BINS)
+    centres = low + (np.arange(TONE_BINS) + 0.5) * (high - low) / TONE_BINS
+    return centres[count > 0], mean[count > 0]

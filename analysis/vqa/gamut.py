@@ -1,0 +1,33 @@
+"""Gamut: every colour is one that BT.2020 can carry and a P3 display can show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.vqa.spec import Image
+from analysis.vqa.view import View, mix
+from toolchain.color.primaries import conversion_matrix
+
+TOLERANCE_SHARE = 0.02
+TOLERANCE_NITS = 0.1
+"""Ten-bit 4:2:0 coding moves a colour on the edge of the gamut this far to either side."""
+
+
+def outside_bt2020_percent(view: View) -> float:
+    """Percent of pixels that are not finite or have a component below zero: colours no BT.2020 signal can hold."""
+    output = view.pair.output_nits
+    unreal = ~np.isfinite(output).all(axis=2)
+    return 100 * float(np.mean(unreal | _negative(view.output)))
+
+
+def outside_p3_percent(view: View) -> float:
+    """Percent of pixels outside P3-D65, less the source's own; 0 for a source within P3 that stays so."""
+    to_p3 = conversion_matrix("bt2020", "p3_d65")
+    output, source = (_negative(mix(rgb, to_p3)) for rgb in (view.half_output, view.half_source))
+    return 100 * max(float(np.mean(output)) - float(np.mean(source)), 0.0)
+
+
+def _negative(rgb: Image) -> np.ndarray:
+    low = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    high = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    return low < -(TOLERANCE_SHARE * np.maximum(high, 0) + TOLERANCE_NITS)

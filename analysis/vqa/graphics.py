@@ -1,0 +1,23 @@
+"""Graphics: text, subtitles and logos stay near 203 nits instead of glaring."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.vqa.view import View
+
+MIN_PIXELS = 12
+
+
+def bright_nits(view: View, mid_gain_ev: float | None) -> float | None:
+    """95th percentile of the output luminance on graphics in nits, at a mid-gain of 0.
+
+    A job that asks for brighter mid-tones gets brighter text, so the gain asked for is taken out. None without a
+    mask, or 0 where a detector found no graphics.
+    """
+    if view.pair.graphics_mask is None:
+        return None
+    mask = view.pair.graphics_mask > 0.5
+    if np.count_nonzero(mask) < MIN_PIXELS:
+        return 0.0
+    return float(np.percentile(view.output_y[mask], 95) / 2 ** max(mid_gain_ev or 0.0, 0.0))

@@ -1,0 +1,110 @@
+"""From gates and gain to a verdict: gates first, and no gain buys back a failed gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.schema import GateResult, Verdict
+from analysis.vqa.judge import Judge
+from analysis.vqa.registry import required_gates, stage_metric
+from analysis.vqa.spec import FramePair, JudgeControls, Limits, Stage
+
+BOOTSTRAP_SAMPLES = 2000
+SEED = 20240203
+DO_NOTHING = "direct203"
+
+Outcome = Literal["accept", "accept_no_gain", "reject", "uncertain"]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A stage's gain over doing nothing with its 95 % interval (None: too few units to form one) and its noise."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    noise: float
+
+
+def verify_pairs(
+    pairs: Iterable[FramePair], model_id: str, limits: Limits, controls: JudgeControls, stage: Stage = "verify"
+) -> Verdict:
+    """Judge a stream of frame pairs to its end. No pairs at all: uncertain."""
+    judge = Judge(limits, controls)
+    for pair in pairs:
+        judge.add(pair)
+    return judge_candidate(model_id, judge, stage)
+
+
+def judge_candidate(model_id: str, judge: Judge, stage: Stage) -> Verdict:
+    """The verdict on what the judge has seen, by the stage's own gain metric (see `registry.stage_metric`)."""
+    gates, gain = judge.gates(), measure_gain(judge, stage)
+    outcome, reason = decide(model_id, gates, gain, stage)
+    return Verdict(
+        model_id=model_id,
+        outcome=outcome,
+        gain=gain.mean,
+        gain_low=gain.low,
+        gain_high=gain.high,
+        gates=gates,
+        metrics=judge.metrics(),
+        reason=reason,
+    )
+
+
+def measure_gain(judge: Judge, stage: Stage) -> Gain:
+    """Mean and bootstrap interval over shots (single shot: windows, else frames) of the stage's metric."""
+    noise = judge.limits.selection_noise if stage == "pilot" else judge.limits.acceptance_noise
+    units = judge.units(stage_metric(stage).name)
+    low, high = bootstrap_interval(units) if units.size > 1 else (None, None)
+    return Gain(float(units.mean()) if units.size else 0.0, low, high, noise)
+
+
+def bootstrap_interval(units: NDArray[np.float64], samples: int = BOOTSTRAP_SAMPLES) -> tuple[float, float]:
+    """95 % percentile interval of the mean by resampling units with replacement; the seed is fixed."""
+    random = np.random.default_rng(SEED)
+    means = [units[random.integers(0, units.size, units.size)].mean() for _ in range(samples)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def decide(model_id: str, gates: Sequence[GateResult], gain: Gain, stage: Stage) -> tuple[Outcome, str]:
+    """Outcome and one sentence why: failed gate, missing gate, doing nothing, harm, gain, no gain, doubt."""
+    failed = [gate for gate in gates if gate.state == "failed"]
+    if failed:
+        return "reject", "; ".join(_failure(gate) for gate in failed) + "."
+    measured = {gate.gate for gate in gates if gate.state == "passed"}
+    missing = [name for name in required_gates(stage) if name not in measured]
+    if missing:
+        return "uncertain", f"Not measured: {', '.join(missing)}."
+    if model_id == DO_NOTHING:
+        return "accept_no_gain", "Doing nothing is safe and gains nothing."
+    return _weigh(gain, stage)
+
+
+def _weigh(gain: Gain, stage: Stage) -> tuple[Outcome, str]:
+    text = f"gain {gain.mean:+.2f}" + (f" ({gain.low:+.2f} to {gain.high:+.2f})" if gain.low is not None else "")
+    if gain.high is not None and gain.high < -gain.noise:
+        return "reject", f"Worse than doing nothing: {text}."
+    if gain.mean <= gain.noise:
+        return "accept_no_gain", f"No measured improvement: {text}, test-retest noise {gain.noise:.2f}."
+    if gain.low is None and stage == "verify":
+        return "uncertain", f"One frame forms no interval: {text}."
+    if gain.low is not None and gain.low <= 0:
+        return "uncertain", f"The interval of the gain includes 0: {text}."
+    return "accept", f"All gates passed; measured {text}."
+
+
+def pick(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The accepted verdict with the largest gain, the first of equals; None where none was accepted."""
+    return max((verdict for verdict in verdicts if verdict.passed), key=lambda verdict: verdict.gain, default=None)
+
+
+def _failure(gate: GateResult) -> str:
+    frames = f", frames {', '.join(map(str, gate.frames))}" if gate.frames else ""
+    return f"{gate.gate} {gate.value:.4g} {gate.unit} is over its limit of {gate.limit:.4g} ({gate.detail}{frames})"

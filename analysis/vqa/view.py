@@ -1,0 +1,193 @@
+"""What the gates share of one frame pair, computed once and only when asked for.
+
+Gates about areas work on the half-size picture, averaged in linear light as an eye at a distance does: that takes
+coding noise out of colour differences and four fifths of the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.vqa.spec import FramePair, Image
+from toolchain.color.ictcp import LMS_PQ_TO_ICTCP, RGB_TO_LMS
+from toolchain.color.primaries import conversion_matrix, luminance_coefficients
+from toolchain.color.pu21 import pu21_encode
+from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse, pq_eotf_inverse
+
+MIDTONES_NITS = (5.0, 100.0)
+"""Where the convention of BT.2408 anchors an expansion: SDR signals of about 21 % to 74 %."""
+
+LOG_FLOOR_NITS = 0.1
+"""Added before a logarithm: below it, coding steps and not pictures decide."""
+
+MAX_EXPOSURE_STOPS = 3.0
+CURVE_BINS = 24
+TABLE_STEPS = 16384
+TABLE_TOP = 10.0
+
+
+class View:
+    """One frame pair and its derived pictures, float32. Values not finite are black here; the gamut gate counts them.
+
+    `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `*_itp` ICtCp.
+    """
+
+    def __init__(self, pair: FramePair):
+        self.pair = pair
+        self.shot, self.window, self.number = pair.shot, pair.window, pair.number
+        self.source = _finite(pair.source_nits)
+        self.output = _finite(pair.output_nits)
+
+    @cached_property
+    def source_y(self) -> Image:
+        return luminance(self.source)
+
+    @cached_property
+    def output_y(self) -> Image:
+        return luminance(self.output)
+
+    @cached_property
+    def half_source(self) -> Image:
+        return _half(self.source)
+
+    @cached_property
+    def half_output(self) -> Image:
+        return _half(self.output)
+
+    @cached_property
+    def half_source_y(self) -> Image:
+        return luminance(self.half_source)
+
+    @cached_property
+    def half_output_y(self) -> Image:
+        return luminance(self.half_output)
+
+    @cached_property
+    def source_pu(self) -> Image:
+        return to_pu21(self.source_y)
+
+    @cached_property
+    def output_pu(self) -> Image:
+        return to_pu21(self.output_y)
+
+    @cached_property
+    def half_source_pu(self) -> Image:
+        return to_pu21(self.half_source_y)
+
+    @cached_property
+    def half_output_pu(self) -> Image:
+        return to_pu21(self.half_output_y)
+
+    @cached_property
+    def half_source_signal(self) -> Image:
+        """The source's BT.709 R'G'B' in 8-bit codes above black (219 = white), rebuilt from its light."""
+        rgb = mix(self.half_source, conversion_matrix("bt2020", "bt709"))
+        return np.float32(219) * bt1886_eotf_inverse(rgb, REFERENCE_WHITE_NITS)
+
+    @cached_property
+    def half_source_itp(self) -> Image:
+        return to_ictcp(self.half_source)
+
+    @cached_property
+    def half_mapped_itp(self) -> Image:
+        """The output taken back to the source's tones by `matched_luminance`, chromaticities untouched."""
+        target = matched_luminance(self.half_source_y, self.half_output_y)
+        gain = target / np.maximum(self.half_output_y, np.float32(1e-4))
+        return to_ictcp(np.asarray(self.half_output * gain[..., None], np.float32))
+
+
+def mix(rgb: Image, matrix: NDArray[np.float64]) -> Image:
+    """A 3x3 or 1x3 matrix on each pixel, float32."""
+    return np.asarray(cv2.transform(rgb, matrix.astype(np.float32)), np.float32)
+
+
+def luminance(rgb_nits: Image) -> Image:
+    """BT.2020 luminance, HxW, in nits."""
+    return mix(rgb_nits, luminance_coefficients("bt2020")[None])
+
+
+def stops(nits: Image) -> Image:
+    """log2 of light, with the floor that keeps black finite."""
+    return np.log2(np.maximum(nits, 0) + np.float32(LOG_FLOOR_NITS))
+
+
+def to_pu21(nits: Image) -> Image:
+    """PU21 (banding_glare) units by table; off by less than 0.05."""
+    return _look_up(_tabulate(pu21_encode), nits)
+
+
+def to_ictcp(rgb_nits: Image) -> Image:
+    """ICtCp as `toolchain.color.ictcp.ictcp_from_nits` has it, by table; off by less than 1e-4."""
+    lms = _look_up(_tabulate(pq_eotf_inverse), mix(rgb_nits, RGB_TO_LMS))
+    return mix(lms, LMS_PQ_TO_ICTCP)
+
+
+def binned_mean(
+    position: NDArray[np.floating], values: NDArray[np.floating], bins: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Count and mean of `values` in `bins` equal bins of `position` in [0, 1); outer values fall in the end bins."""
+    index = np.clip((position * bins).astype(np.int32), 0, bins - 1).ravel()
+    count = np.bincount(index, minlength=bins)
+    total = np.bincount(index, weights=values.ravel(), minlength=bins)
+    return count, total / np.maximum(count, 1)
+
+
+def matched_luminance(source_y: Image, output_y: Image) -> Image:
+    """`output_y` brought back to the source's range: one fitted exposure, above mid-tones a fitted monotone curve.
+
+    What an expansion may do is raise highlights by any rising curve; what it may not do is change the tones below,
+    their order, or colours. So below the highest mid-tone (100 nits) only one exposure is taken out, and above it
+    the mean source luminance for each output luminance, made monotone. A standard roll-off such as the BT.2390 EETF
+    is no fit here: it undoes one particular expansion and reads every other one as damage.
+    """
+    source, output = stops(source_y), stops(output_y)
+    middle = (source_y >= MIDTONES_NITS[0]) & (source_y <= MIDTONES_NITS[1])
+    if np.count_nonzero(middle) < 0.01 * middle.size:
+        middle = source_y <= MIDTONES_NITS[1]
+    shift = float(np.median((output - source)[middle])) if middle.any() else 0.0
+    knee = float(np.log2(MIDTONES_NITS[1]))
+    matched = output - np.float32(np.clip(shift, -MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
+    high = matched > knee
+    if high.any():
+        matched[high] = _monotone_curve(matched[high], source[high], knee)
+    return np.maximum(np.exp2(matched) - np.float32(LOG_FLOOR_NITS), 0)
+
+
+def _monotone_curve(matched: Image, source: Image, knee: float) -> Image:
+    top = float(matched.max())
+    scale = 1 / max(top - knee, 1e-3)
+    count, mean = binned_mean((matched - knee) * scale, source, CURVE_BINS)
+    centres = knee + (np.arange(CURVE_BINS) + 0.5) / (CURVE_BINS * scale)
+    used = count > 0
+    levels = np.maximum.accumulate(np.maximum(mean[used], knee))
+    return np.interp(matched, np.append(knee, centres[used]), np.append(knee, levels)).astype(np.float32)
+
+
+@cache
+def _tabulate(function: Callable[[NDArray[np.float64]], NDArray[np.floating]]) -> Image:
+    """The function of nits at fourth-root spacing up to 10000, finer in the dark as the eye is."""
+    table = function(np.linspace(0, TABLE_TOP, TABLE_STEPS) ** 4).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def _look_up(table: Image, nits: Image) -> Image:
+    position = np.sqrt(np.sqrt(np.clip(nits, 0, TABLE_TOP**4)))
+    return table[(position * np.float32((TABLE_STEPS - 1) / TABLE_TOP) + np.float32(0.5)).astype(np.int32)]
+
+
+def _half(image: Image) -> Image:
+    height, width = image.shape[:2]
+    half = cv2.resize(image, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, np.float32)
+
+
+def _finite(image: Image) -> Image:
+    image = np.ascontiguousarray(image, np.float32)
+    return image if np.isfinite(image).all() else np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
