@@ -28,7 +28,7 @@ def ictcp_from_nits(rgb_nits_bt2020: ArrayLike) -> FloatArray:
 
 
 def nits_from_ictcp(ictcp: ArrayLike) -> FloatArray:
-    """I, Ct, Cp (last axis 3) to linear BT.2020 RGB in nits; inverse of `ictcp_from_nits`, not clipped to the gamut."""
+    """I, Ct, Cp (last axis 3) to linear BT.2020 RGB in nits, which may be negative; inverts `ictcp_from_nits`."""
     return apply_matrix(LMS_TO_RGB, pq_eotf(apply_matrix(ICTCP_TO_LMS_PQ, ictcp)))
 
 

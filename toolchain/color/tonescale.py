@@ -7,6 +7,8 @@ R, G, B. float32 in gives float32 out, everything else float64. BT.709 pictures 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -45,7 +47,7 @@ def direct203(rgb_linear: ArrayLike) -> FloatArray:
 
 
 def bt2446a_expand(rgb_signal_bt2020: ArrayLike, peak_nits: float = 1000.0) -> FloatArray:
-    """SDR signal, clipped to [0, 1], to nits in [0, peak_nits]. Report ITU-R BT.2446-1, section 4.3.
+    """SDR signal, clipped to [0, 1], to nits in [0, peak_nits]. Report ITU-R BT.2446-1, section 4, Table 3.
 
     At 1000 nits this is the published curve: greys of 0.5, 0.75 and 1.0 become 76, 279 and 999.5 nits. The report
     has no other peak; there the curve is multiplied by how the exact inverse of section 4.2 (which is published for
@@ -63,7 +65,7 @@ def bt2446a_expand(rgb_signal_bt2020: ArrayLike, peak_nits: float = 1000.0) -> F
 
 
 def _bt2446a_published_curve(luma: FloatArray) -> FloatArray:
-    """SDR luma in [0, 1] to HDR luma, 1.0 = 1000 nits. Report ITU-R BT.2446-1, section 4.3."""
+    """SDR luma in [0, 1] to HDR luma, 1.0 = 1000 nits. Report ITU-R BT.2446-1, section 4, Table 3."""
     level = 255 * luma
     low = 1.8712e-5 * level**2 - 2.7334e-3 * level + 1.3141
     high = 2.8305e-6 * level**2 - 7.4622e-4 * level + 1.2528
@@ -79,7 +81,7 @@ def bt2446a_compress(rgb_nits_bt2020: ArrayLike, peak_nits: float = 1000.0) -> F
     rgb = (np.clip(as_float(rgb_nits_bt2020), 0, peak_nits) / peak_nits) ** (1 / BT1886_GAMMA)
     ycbcr = apply_matrix(rgb_to_ycbcr_matrix("bt2020nc"), rgb)
     luma = np.clip(ycbcr[..., :1], 0, 1)
-    log_luma = np.log1p((_rho(peak_nits) - 1) * luma) / np.log(_rho(peak_nits))
+    log_luma = np.log1p((_rho(peak_nits) - 1) * luma) / math.log(_rho(peak_nits))
     luma_sdr = (_rho(SDR_WHITE_NITS) ** _bt2446a_knee(log_luma) - 1) / (_rho(SDR_WHITE_NITS) - 1)
     chroma = ycbcr[..., 1:] * _ratio(luma_sdr, 1.1 * luma)
     luma_sdr = luma_sdr - np.maximum(0.1 * chroma[..., 1:], 0)
@@ -104,11 +106,11 @@ def _bt2446a_exact_inverse(luma_sdr: FloatArray, peak_nits: float) -> FloatArray
 
     The rounded constants leave a gap of 0.0006 at 0.7399; levels in it come from the gap's edge.
     """
-    knee = np.log1p((_rho(SDR_WHITE_NITS) - 1) * luma_sdr) / np.log(_rho(SDR_WHITE_NITS))
+    knee = np.log1p((_rho(SDR_WHITE_NITS) - 1) * luma_sdr) / math.log(_rho(SDR_WHITE_NITS))
     root = np.sqrt(np.maximum(2.7811**2 - 4 * 1.1510 * (knee + 0.6302), 0))
     shoulder = np.clip((2.7811 - root) / (2 * 1.1510), 0.7399, 0.9909)
     log_luma = np.where(knee <= 1.0770 * 0.7399, knee / 1.0770, np.maximum(shoulder, 2 * knee - 1))
-    return np.expm1(log_luma * np.log(_rho(peak_nits))) / (_rho(peak_nits) - 1)
+    return np.expm1(log_luma * math.log(_rho(peak_nits))) / (_rho(peak_nits) - 1)
 
 
 # BT.2446 method B

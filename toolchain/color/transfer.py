@@ -2,8 +2,8 @@
 
 Signals are gamma-coded values, 1.0 at nominal white (PQ: at 10000 nits); light is in nits or relative to white
 as each function says. Any shape; where a function takes RGB, the last axis is R, G, B. float32 in gives float32
-out, everything else float64. Every finite input gives a finite output: negative light is black, and signals are
-clipped at SIGNAL_CEILING.
+out, everything else float64. Every finite input gives a finite output: negative light is black, signals are
+clipped at SIGNAL_CEILING and light at LIGHT_CEILING.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGNAL_CEILING = 4.0
 """Above any value that legal Y'CbCr codes can decode to (about 2.2); keeps powers and exponentials finite."""
 
 LIGHT_CEILING = 1e8
-"""Above `hlg_oetf_inverse(SIGNAL_CEILING)`; keeps the HLG OOTF finite in float32."""
+"""Above anything a signal up to SIGNAL_CEILING decodes to; keeps products and powers finite in float32."""
 
 PQ_PEAK_NITS = 10000.0
 PQ_M1 = 2610 / 16384
@@ -50,7 +50,7 @@ def srgb_eotf(signal: ArrayLike) -> FloatArray:
 
 def srgb_eotf_inverse(linear: ArrayLike) -> FloatArray:
     """Linear light to sRGB signal, both 1.0 at white. IEC 61966-2-1:1999, section 5.3."""
-    linear = np.maximum(as_float(linear), 0)
+    linear = np.clip(as_float(linear), 0, LIGHT_CEILING)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
@@ -70,7 +70,7 @@ def bt1886_eotf_inverse(light: ArrayLike, white_nits: float = 1.0, black_nits: f
     Inverse of `bt1886_eotf` on its range. Rec. ITU-R BT.1886 (03/2011), Annex 1.
     """
     gain, lift = _bt1886_gain_and_lift(white_nits, black_nits)
-    return (np.maximum(as_float(light), 0) / gain) ** (1 / BT1886_GAMMA) - lift
+    return (np.clip(as_float(light), 0, LIGHT_CEILING) / gain) ** (1 / BT1886_GAMMA) - lift
 
 
 def _bt1886_gain_and_lift(white_nits: float, black_nits: float) -> tuple[float, float]:
@@ -104,7 +104,7 @@ def pq_eotf_inverse(nits: ArrayLike) -> FloatArray:
 
 def hlg_oetf(scene: ArrayLike) -> FloatArray:
     """Scene light (1.0 = nominal peak) to HLG signal. Rec. ITU-R BT.2100-2, Table 5, HLG reference OETF."""
-    scene = np.maximum(as_float(scene), 0)
+    scene = np.clip(as_float(scene), 0, LIGHT_CEILING)
     logarithmic = HLG_A * np.log(12 * np.maximum(scene, 1 / 12) - HLG_B) + HLG_C
     return np.where(scene <= 1 / 12, np.sqrt(3 * np.minimum(scene, 1 / 12)), logarithmic)
 
