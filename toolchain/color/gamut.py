@@ -16,8 +16,9 @@ def outside_share(rgb_linear_bt2020: ArrayLike, target: str = "bt2020", toleranc
 
     Input is linear BT.2020 RGB (last axis 3) in any unit, before clipping. A pixel counts when a component in the
     target's primaries is below -tolerance times the pixel's largest magnitude, so rounding and black do not count,
-    nor, by default, does P3 red, which lies 0.16 % outside BT.2020; light above the peak is not a gamut question. The test is that of Report ITU-R BT.2407-0, section 2 (hard
-    clipping). No pixels at all give 0. Raises UsageError for unknown primaries.
+    nor, by default, does P3 red, which lies 0.16 % outside BT.2020. Light above the peak is not a gamut question.
+    The test is that of Report ITU-R BT.2407-0, section 2 (hard clipping). No pixels at all give 0. Raises
+    UsageError for unknown primaries.
     """
     rgb = convert(rgb_linear_bt2020, "bt2020", target)
     outside = rgb.min(axis=-1) < -tolerance * np.abs(rgb).max(axis=-1)
