@@ -1,0 +1,195 @@
+"""Encode one closed-GOP segment into its own file, whose existence under its final name means it is complete.
+
+Segments are Matroska files whose "millisecond" is one tick of the picture stream's own time base, so that every
+timestamp is exact, and all are shifted by `PTS_BIAS` because Matroska holds no negative time. `read_segment` undoes
+both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Self, cast
+
+import av
+import av.error
+import numpy as np
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
+
+from toolchain.errors import AgentError, EnvironmentNotReady
+from toolchain.video.output import (
+    ENCODER_OF,
+    MATRIX_BT2020_NCL,
+    PRIMARIES_BT2020,
+    OutputSpec,
+)
+
+PTS_BIAS = 1 << 40
+_SEGMENT_TICK = Fraction(1, 1000)
+_RANGE_LIMITED = 1
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns any failure of writing media to `path` into our errors; a full disk says how much is free."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        if error.errno in _DISK_FULL:
+            free_mib = shutil.disk_usage(path.parent).free // 2**20
+            raise EnvironmentNotReady(
+                f"disk full at {path.parent}: free {free_mib} MiB, writing {path.name}; make room and run it again"
+            ) from error
+        if isinstance(error, OSError | MemoryError):
+            raise EnvironmentNotReady(f"cannot write {path}: {error}") from error
+        raise AgentError(f"FFmpeg refused to write {path.name}: {error}") from error
+    except MemoryError as error:
+        raise EnvironmentNotReady(f"out of memory writing {path.name}; free some memory and run it again") from error
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Gives a finished file its final name so that a crash leaves either the whole file or none (fsync, rename)."""
+    sync_file(temporary)
+    temporary.replace(final)
+    directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def sync_file(path: Path) -> None:
+    """Waits until the file's bytes are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def url(path: Path) -> str:
+    """The path as FFmpeg must get it: a name such as `-x.mp4`, `a:b.mp4` or `pipe:` is only a name."""
+    return f"file:{path}"
+
+
+def coded_size(spec: OutputSpec, width: int, height: int) -> tuple[int, int]:
+    """The size the encoder takes: subsampled axes rounded up to even; the caller repeats the last row or column."""
+    even_rows = spec.chroma == "4:2:0"
+    return width + width % 2, height + (height % 2 if even_rows else 0)
+
+
+def new_frame(spec: OutputSpec, width: int, height: int) -> av.VideoFrame:
+    """A frame for the encoder, not cleared; fill it through `plane_views` and set `pts`."""
+    return av.VideoFrame(width, height, spec.pixel_format)
+
+
+def plane_views(frame: av.VideoFrame) -> tuple[NDArray[np.uint16], ...]:
+    """Writable (rows, columns) uint16 views of a 10-bit planar frame's Y, Cb, Cr; no copy is made."""
+    return tuple(
+        np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]  # type: ignore[arg-type]
+        for plane in frame.planes
+    )
+
+
+class SegmentEncoder:
+    """Writes frames of one segment; `close` completes the file, `abort` removes it. Usable in a `with` block.
+
+    `width` and `height` are as `coded_size` returns them. `time_base` is the unit of every frame's `pts`, which must
+    increase. Raises EnvironmentNotReady (disk full, unwritable folder) or AgentError (the encoder refused).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spec: OutputSpec,
+        width: int,
+        height: int,
+        sample_aspect_ratio: Fraction,
+        time_base: Fraction,
+        frame_rate: Fraction,
+    ):
+        self.path = path
+        self.frame_count = 0
+        self._spec = spec
+        self._time_base = time_base
+        self._part = path.with_name(f"{path.name}.part")
+        with writing(path):
+            self._container = av.open(
+                url(self._part), "w", format="matroska", container_options={"fflags": "+bitexact"}
+            )
+            self._stream = self._container.add_stream(ENCODER_OF[spec.codec], rate=frame_rate)
+            options = spec.encoder_options(width, height, frame_rate)
+            self._stream.options = {**options, "chroma_sample_location": spec.chroma_location}
+            context = cast(VideoCodecContext, self._stream.codec_context)
+            context.width, context.height, context.pix_fmt = width, height, spec.pixel_format
+            context.time_base, context.framerate = time_base, frame_rate
+            context.sample_aspect_ratio = sample_aspect_ratio
+            context.thread_count = spec.threads
+            _tag(context, spec)
+
+    def write(self, frame: av.VideoFrame) -> None:
+        """Encodes one frame with its `pts`; the frame is changed (time base, colour tags) and must not be reused."""
+        if frame.pts is None:
+            raise AgentError(f"a frame for {self.path.name} has no timestamp")
+        frame.pts += PTS_BIAS
+        frame.time_base = self._time_base
+        frame.pict_type = 0  # a type left over from the source would force the encoder's decision
+        _tag(frame, self._spec)
+        with writing(self.path):
+            self._mux(frame)
+        self.frame_count += 1
+
+    def close(self) -> None:
+        """Flushes the encoder and gives the segment its final name."""
+        if not self.frame_count:
+            self.abort()
+            raise AgentError(f"segment {self.path.name} got no frames")
+        with writing(self.path):
+            self._mux(None)
+            self._container.close()
+            publish(self._part, self.path)
+
+    def abort(self) -> None:
+        """Gives the segment up: nothing stays on disk."""
+        with contextlib.suppress(av.error.FFmpegError, OSError):  # the file is deleted; its trailer does not matter
+            self._container.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):  # type: ignore[call-arg]
+            packet.time_base = _SEGMENT_TICK
+            self._container.mux_one(packet)
+
+
+def read_segment(path: Path) -> Iterator[Packet]:
+    """A segment's packets in coding order; `pts` in ticks of the picture stream's time base, `dts` not meaningful."""
+    with av.open(url(path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size and packet.pts is not None:
+                packet.pts -= PTS_BIAS
+                yield packet
+
+
+def _tag(target: VideoCodecContext | av.VideoFrame, spec: OutputSpec) -> None:
+    target.color_primaries = PRIMARIES_BT2020
+    target.color_trc = spec.transfer_code
+    target.colorspace = MATRIX_BT2020_NCL
+    target.color_range = _RANGE_LIMITED

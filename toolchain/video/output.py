@@ -1,0 +1,146 @@
+"""What is written: codec, HDR format, container and the encoder settings that make a segment reproducible."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from toolchain.errors import UsageError
+
+Codec = Literal["hevc", "av1", "prores", "ffv1"]
+HdrFormat = Literal["hdr10", "hlg"]
+Container = Literal["mp4", "mov", "mkv"]
+
+CONTAINERS_OF: dict[Codec, tuple[Container, ...]] = {
+    "hevc": ("mp4", "mov", "mkv"),
+    "av1": ("mp4", "mkv"),
+    "prores": ("mov", "mkv"),
+    "ffv1": ("mkv",),
+}
+"""AV1 has a binding for ISO MP4 but none for QuickTime; ProRes is QuickTime's own; FFV1 (RFC 9043) is Matroska's."""
+
+DEFAULT_PRESET: dict[Codec, str] = {"hevc": "medium", "av1": "8", "prores": "hq", "ffv1": "lossless"}
+DEFAULT_CRF: dict[Codec, int | None] = {"hevc": 18, "av1": 24, "prores": None, "ffv1": None}
+ENCODER_OF: dict[Codec, str] = {"hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks", "ffv1": "ffv1"}
+
+KEYFRAME_INTERVAL_S = 10
+X265_FRAME_THREADS = 2
+"""x265's bitstream depends on the number of frames in flight but not on its thread pool, so this is a constant."""
+
+PRIMARIES_BT2020 = 9
+MATRIX_BT2020_NCL = 9
+TRANSFER_CODE: dict[HdrFormat, int] = {"hdr10": 16, "hlg": 18}
+"""Code points of ITU-T H.273 (07/2024), tables 2 to 4."""
+
+
+def container_for(path: Path, codec: Codec) -> Container:
+    """The container that `path`'s extension names; UsageError where it is unknown or cannot hold `codec`."""
+    name = path.suffix.lower().lstrip(".")
+    allowed = CONTAINERS_OF[codec]
+    for container in allowed:
+        if name == container:
+            return container
+    choices = ", ".join(f".{container}" for container in allowed)
+    raise UsageError(f"cannot write {codec} to {path.name!r}: the file name must end in {choices}")
+
+
+class OutputSpec(BaseModel):
+    """The deliverable's form. `crf` None: the codec has no such control. `threads`: size of the encoder's pool."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    codec: Codec = "hevc"
+    hdr_format: HdrFormat = "hdr10"
+    container: Container = "mp4"
+    preset: str
+    crf: int | None = Field(None, ge=0, le=63)
+    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=64)
+
+    @classmethod
+    def for_path(
+        cls,
+        path: Path,
+        codec: Codec = "hevc",
+        hdr_format: HdrFormat = "hdr10",
+        preset: str | None = None,
+        crf: int | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """A specification for the file `path`; None takes the codec's default. UsageError for impossible pairs."""
+        return cls(
+            codec=codec,
+            hdr_format=hdr_format,
+            container=container_for(path, codec),
+            preset=preset or DEFAULT_PRESET[codec],
+            crf=DEFAULT_CRF[codec] if crf is None else crf,
+            **({} if threads is None else {"threads": threads}),
+        )
+
+    @model_validator(mode="after")
+    def _container_holds_codec(self) -> Self:
+        if self.container not in CONTAINERS_OF[self.codec]:
+            raise ValueError(f"{self.container} cannot hold {self.codec}; allowed: {CONTAINERS_OF[self.codec]}")
+        return self
+
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of the encoder's planes: 16-bit little-endian words holding 10-bit codes."""
+        return "yuv422p10le" if self.codec == "prores" else "yuv420p10le"
+
+    @property
+    def chroma(self) -> Literal["4:2:0", "4:2:2"]:
+        return "4:2:2" if self.codec == "prores" else "4:2:0"
+
+    @property
+    def bit_depth(self) -> int:
+        return 10
+
+    @property
+    def chroma_location(self) -> Literal["topleft", "left"]:
+        """BT.2100-2 table 8: 4:2:0 chroma is co-sited with the top-left luma sample; 4:2:2 with the left one."""
+        return "left" if self.chroma == "4:2:2" else "topleft"
+
+    @property
+    def transfer_code(self) -> int:
+        return TRANSFER_CODE[self.hdr_format]
+
+    @property
+    def intra_only(self) -> bool:
+        return self.codec in ("prores", "ffv1")
+
+    def encoder_options(self, width: int, height: int, frame_rate: Fraction) -> dict[str, str]:
+        """Options of the FFmpeg encoder `ENCODER_OF[codec]`; the same input gives the same bits every time."""
+        keyint = max(1, round(frame_rate * KEYFRAME_INTERVAL_S))
+        if self.codec == "hevc":
+            return self._x265(keyint)
+        if self.codec == "av1":
+            return self._svt_av1(keyint)
+        if self.codec == "prores":
+            return {"profile": "3", "vendor": "apl0"}
+        slices = "16" if min(width, height) >= 480 else "4" if min(width, height) >= 64 else "1"
+        return {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slices": slices, "slicecrc": "1"}
+
+    def _x265(self, keyint: int) -> dict[str, str]:
+        # info=0: the settings SEI would name the CPU. ST 2086 and light level are added after measuring (mux).
+        params = {
+            "log-level": "error", "info": 0, "open-gop": 0, "repeat-headers": 1, "keyint": keyint,
+            "frame-threads": X265_FRAME_THREADS, "pools": self.threads, "range": "limited",
+            "colorprim": PRIMARIES_BT2020, "transfer": self.transfer_code, "colormatrix": MATRIX_BT2020_NCL,
+            "chromaloc": 2, "hdr10-opt": int(self.hdr_format == "hdr10"), "hdr10": 0,
+        }  # fmt: skip
+        joined = ":".join(f"{name}={value}" for name, value in params.items())
+        return {"preset": self.preset, "crf": str(self._quality), "x265-params": joined}
+
+    def _svt_av1(self, keyint: int) -> dict[str, str]:
+        # irefresh-type 2: closed GOPs; scd 0: key frames stand at segment starts and every keyint frames only.
+        params = f"irefresh-type=2:scd=0:lp={min(self.threads, 6)}:chroma-sample-position=topleft"
+        return {"preset": self.preset, "crf": str(self._quality), "g": str(keyint), "svtav1-params": params}
+
+    @property
+    def _quality(self) -> int:
+        default = DEFAULT_CRF[self.codec]
+        return self.crf if self.crf is not None else default if default is not None else 0
