@@ -13,3 +13,10 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
         peak_nits=profile.peak_nits if job.peak_nits is None else job.peak_nits,
         mid_gain_ev=profile.mid_gain_ev if job.mid_gain_ev is None else job.mid_gain_ev,
     )
+
+
+def with_parameters(controls: Controls, parameters: dict[str, float]) -> Controls:
+    """The controls with a candidate's own parameters; the common ones take their own field, the rest go to `extra`."""
+    common = {name: value for name, value in parameters.items() if name in Controls.model_fields}
+    extra = {name: value for name, value in parameters.items() if name not in Controls.model_fields}
+    return controls.model_copy(update={**common, "extra": {**controls.extra, **extra}})

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 from toolchain.errors import EnvironmentNotReady, InputError, UsageError
-from toolchain.video.output import container_for
-
-_EXTENSION_BY_CODEC = {"hevc": ".mp4", "av1": ".mp4", "prores": ".mov", "ffv1": ".mkv"}
+from toolchain.video.output import CONTAINERS_OF, Codec, container_for
 
 
 def check_input(path: Path) -> Path:
@@ -24,14 +22,14 @@ def check_input(path: Path) -> Path:
     return path.resolve()
 
 
-def default_output(source: Path, codec: str) -> Path:
-    """`video.mp4` becomes `video.hdr.mp4`; MKV and MOV stay what they are where the codec allows it."""
+def default_output(source: Path, codec: Codec) -> Path:
+    """`video.mp4` becomes `video.hdr.mp4`; the container stays what it is where it can hold the codec."""
     suffix = source.suffix.lower()
     stays = (suffix in (".mkv", ".mov") and codec != "av1") or suffix == ".mkv"
     return source.with_name(f"{source.stem}.hdr{suffix if stays else _EXTENSION_BY_CODEC[codec]}")
 
 
-def check_output(source: Path, output: Path, codec: str, overwrite: bool) -> Path:
+def check_output(source: Path, output: Path, codec: Codec, overwrite: bool) -> Path:
     """The absolute path of a file that may be written. Raises UsageError or EnvironmentNotReady otherwise."""
     container_for(output, codec)
     folder = output.parent.resolve()

@@ -27,7 +27,7 @@ def manifest_path(output: Path) -> Path:
 
 
 def manifest(state: State, deps: Deps) -> str:
-    """JSON text: what was made of what, with which versions and settings, how it was judged, and how to do it again."""
+    """JSON text: what was made of what, with which versions and settings, how it was judged, how to do it again."""
     job = JobSpec.model_validate(state["job"])
     status = deps.run.status
     content = {

@@ -9,8 +9,8 @@ from agent.state import State
 MAX_ATTEMPTS = 3
 """Full renders a job may cost before the original is kept."""
 
-STEP_BUDGET = 8 + 3 * MAX_ATTEMPTS
-"""Graph steps a job may take: each attempt is render, verify, rollback."""
+STEP_BUDGET = 8 + 3 * (MAX_ATTEMPTS + 1)
+"""Graph steps a job may take: each attempt, and `direct203` after them, is render, verify, rollback."""
 
 
 def after_analyse(state: State) -> Literal["plan", "stop"]:

@@ -74,7 +74,7 @@ def verify(
     from agent.verification import verify_files
 
     with human_events() as emit:
-        verdict = verify_files(check_input(source), check_input(output), peak_nits, mid_gain, RunStore(), emit)
+        verdict = verify_files(check_input(source), check_input(output), peak_nits, mid_gain, emit)
     if json_output:
         sys.stdout.write(verdict.model_dump_json() + "\n")
     else:

@@ -1,4 +1,4 @@
-"""What is the video like? Rules turn the measured signals into the content report (a later analyser replaces them)."""
+"""What is the video like? Rules make the content report of the measured signals; a later analyser replaces them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from agent import routing
 from agent.controls import controls_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
-from agent.tasks.pilot import PilotRequest, PilotResult
+from agent.tasks.messages import PilotRequest, PilotResult
 from analysis.schema import Plan
 from toolchain.video.facts import MediaFacts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.deps import Deps
 from agent.state import JobSpec, State
-from agent.tasks.probe import ProbeRequest
+from agent.tasks.messages import ProbeRequest
 from toolchain.video.facts import MediaFacts
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from agent.controls import controls_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
-from agent.tasks.mux import MuxRequest, MuxResult
-from agent.tasks.render import RenderRequest, RenderResult
+from agent.tasks.messages import MuxRequest, MuxResult, RenderRequest, RenderResult
 from analysis.schema import Plan
 from toolchain.video.facts import MediaFacts
 from toolchain.video.output import OutputSpec

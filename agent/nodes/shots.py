@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.deps import Deps
 from agent.state import JobSpec, State
-from agent.tasks.scan import ScanRequest, ScanSummary
+from agent.tasks.messages import ScanRequest, ScanSummary
 from toolchain.video.facts import MediaFacts
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.controls import controls_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
-from agent.tasks.verify import VerifyRequest
+from agent.tasks.messages import VerifyRequest
 from analysis.schema import Verdict
 from toolchain.video.facts import MediaFacts
 

@@ -1,0 +1,120 @@
+"""Frame pairs for the judge: from key frames through a model, or from a source and an output file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.vqa.spec import FramePair, HdrFormat, Image, output_nits, source_nits
+from toolchain.color.transfer import REFERENCE_WHITE_NITS, pq_eotf, pq_eotf_inverse
+from toolchain.models.spec import PixelFunction
+from toolchain.video.decode import Filters, decode_frames
+from toolchain.video.facts import ColorInterpretation, VideoFacts
+from toolchain.video.picture import rgb_signal
+from toolchain.video.shots import Shot
+
+WORKING_WIDTH = 480
+WORKING_HEIGHT = 480
+
+HDR_COLOR = ColorInterpretation(matrix="bt2020nc", primaries="bt2020", range="limited", chroma_location="topleft")
+
+
+def pilot_pair(
+    shot: int, number: int, signal: Image, color: ColorInterpretation, expand: PixelFunction, mask: Image | None
+) -> FramePair:
+    """What a model makes of one key frame; in the mask, doing nothing takes over as it does in the render.
+
+    `signal`: float32 HxWx3 R'G'B'. `mask`: float32 blocks of the full frame, or None where there are no graphics.
+    """
+    source = source_nits(signal, color)
+    expanded = expand(source.astype(np.float64) / REFERENCE_WHITE_NITS)
+    weights = frame_mask(mask, source.shape[0], source.shape[1])
+    if weights.any():
+        kept = pq_eotf_inverse(source.astype(np.float64))
+        mixed = pq_eotf_inverse(expanded)
+        expanded = pq_eotf(mixed + weights[..., None] * (kept - mixed))
+    return FramePair(shot, number, number, source, expanded.astype(np.float32), weights)
+
+
+def frame_mask(mask: NDArray[np.float32] | None, height: int, width: int) -> Image:
+    """A block mask at picture size; zeros where there is none."""
+    if mask is None:
+        return np.zeros((height, width), np.float32)
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames [start, end) of one shot that are compared in a row."""
+
+    shot: int
+    start: int
+    end: int
+
+
+def choose_windows(shots: Sequence[Shot], count: int, length: int, key_frames: Sequence[int]) -> list[Window]:
+    """At most `count` windows of at most `length` frames, spread over the shots.
+
+    Windows begin at key frames of the output where a shot has one, so that a decoder reaches them at once, and never
+    cross a cut. Adjacent shots are taken in pairs, so that a jump at their cut is seen.
+    """
+    per_shot = max(1, count // len(shots))
+    chosen = shots if len(shots) <= count else [shots[i] for i in _spread_pairs(len(shots), count)]
+    windows = []
+    for shot in chosen:
+        inside = [frame for frame in key_frames if shot.start_frame <= frame < shot.end_frame]
+        starts = inside or [shot.start_frame]
+        picks = np.linspace(0, len(starts) - 1, min(per_shot, len(starts))).round().astype(int)
+        windows += [
+            Window(shot.index, starts[i], min(starts[i] + length, shot.end_frame)) for i in sorted(set(picks))
+        ]
+    return windows
+
+
+def _spread_pairs(total: int, count: int) -> list[int]:
+    """Indices of about `count` of `total` shots: neighbours two by two, the pairs evenly spread."""
+    pairs = max(1, count // 2)
+    firsts = np.linspace(0, total - 2, pairs).round().astype(int)
+    return sorted({int(index) for first in firsts for index in (first, first + 1)})[:count]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One side of a comparison: a file, its picture stream, and the times of its frames in presentation order."""
+
+    path: Path
+    video: VideoFacts
+    pts: NDArray[np.int64]
+    filters: Filters = ()
+
+    def signals(self, window: Window, color: ColorInterpretation) -> Iterator[tuple[int, Image]]:
+        """(frame number, R'G'B' signal at working size) of the window's frames."""
+        start, last = int(self.pts[window.start]), int(self.pts[window.end - 1])
+        frames = decode_frames(self.path, self.video, self.filters, start_pts=start, end_pts=last + 1)
+        for offset, frame in enumerate(frames):
+            yield window.start + offset, rgb_signal(frame, color, WORKING_WIDTH, WORKING_HEIGHT)
+
+
+def compare(
+    source: Compared,
+    output: Compared,
+    hdr_format: HdrFormat,
+    windows: Sequence[Window],
+    masks: dict[int, Image | None],
+) -> Iterator[FramePair]:
+    """Frame pairs of the windows. `masks` maps a shot to its block mask; a shot that is missing had no detector run."""
+    for index, window in enumerate(windows):
+        pairs = zip(source.signals(window, source.video.color), output.signals(window, HDR_COLOR), strict=True)
+        for (number, before), (_, after) in pairs:
+            before_nits = source_nits(before, source.video.color)
+            after_nits = output_nits(after, hdr_format)
+            if after_nits.shape != before_nits.shape:
+                after_nits = cv2.resize(after_nits, before_nits.shape[1::-1], interpolation=cv2.INTER_AREA)
+            height, width = before_nits.shape[:2]
+            weights = frame_mask(masks[window.shot], height, width) if window.shot in masks else None
+            yield FramePair(window.shot, index, number, before_nits, after_nits, weights)

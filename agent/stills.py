@@ -1,0 +1,60 @@
+"""Apply a catalogue model to a still picture."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.outputs import check_input
+from toolchain.errors import EnvironmentNotReady, InputError, UsageError
+from toolchain.files import write_atomic
+from toolchain.lut import expand_still
+from toolchain.models.guards import bind_guarded
+from toolchain.models.registry import get_spec
+from toolchain.models.spec import Controls, ShotTone
+from toolchain.video.facts import ColorInterpretation
+
+STILL_COLOR = ColorInterpretation(matrix="rgb", primaries="bt709", range="full", chroma_location="center")
+_TONE_BINS = 256
+_BT709_LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls, overwrite: bool) -> None:
+    """Write the PQ BT.2020 R'G'B' signal of `image` as float32 HxWx3 in [0, 1] to `output` (.npy).
+
+    `image` holds 8- or 16-bit gamma-coded BT.709 R'G'B', full range. Raises InputError for a file that is not such
+    a picture, UsageError for a model that does not expand or an output that exists.
+    """
+    if get_spec(model_id).task != "sdr2hdr":
+        raise UsageError(f"model {model_id} restores and does not expand: see `agent models list` for sdr2hdr models")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already: pass --overwrite or choose another output")
+    if not output.resolve().parent.is_dir():
+        raise UsageError(f"the output folder {output.resolve().parent} does not exist: create it first")
+    signal = read_still(image)
+    expand = bind_guarded(model_id, still_tone(signal), controls)
+    buffer = io.BytesIO()
+    np.save(buffer, expand_still(signal, expand, STILL_COLOR, "pq").astype(np.float32), allow_pickle=False)
+    try:
+        write_atomic(output, buffer.getvalue())
+    except OSError as error:
+        raise EnvironmentNotReady(f"cannot write {output}: {error.strerror}") from error
+
+
+def read_still(image: Path) -> NDArray[np.float64]:
+    """R'G'B' in [0, 1], float64 HxWx3; grey becomes RGB, an alpha channel is ignored."""
+    data = np.fromfile(check_input(image), dtype=np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{image} is not an 8- or 16-bit picture: give a PNG file")
+    return pixels[..., ::-1] / float(np.iinfo(pixels.dtype).max)
+
+
+def still_tone(signal: NDArray[np.float64]) -> ShotTone:
+    """The luma histogram of one picture, as if it were a shot of its own."""
+    counts, _ = np.histogram(signal @ np.array(_BT709_LUMA), bins=_TONE_BINS, range=(0.0, 1.0))
+    return ShotTone(histogram=tuple(counts / counts.sum()))

@@ -1,0 +1,33 @@
+"""What the worker process can do. One file a task; a task is a function `(request, emit) -> result`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel
+
+from agent.tasks import messages
+from toolchain.errors import AgentError
+from toolchain.events import Emit
+
+TASKS = ("probe", "scan", "pilot", "render", "mux", "verify")
+"""Each names the module `agent.tasks.<name>` and the function in it."""
+
+_WARM_UP = ("av", "cv2", "numba", "toolchain.kernel")
+
+
+def run(name: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Run the task `name` on a JSON request; returns its result as JSON data."""
+    if name not in TASKS:
+        raise AgentError(f"unknown task '{name}': tasks are {', '.join(TASKS)}")
+    task: Callable[[BaseModel, Emit], BaseModel] = getattr(import_module(f"agent.tasks.{name}"), name)
+    request_type: type[BaseModel] = getattr(messages, f"{name.capitalize()}Request")
+    return task(request_type.model_validate(request), emit).model_dump(mode="json")
+
+
+def preload() -> None:
+    """Import what every job needs while the parent is still starting."""
+    for module in _WARM_UP:
+        import_module(module)

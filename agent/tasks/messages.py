@@ -1,0 +1,97 @@
+"""What the graph's nodes ask of the worker and what comes back. Light to import: the parent uses it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from analysis.schema import Plan, Verdict
+from toolchain.models.spec import Controls
+from toolchain.video.facts import MediaFacts
+from toolchain.video.output import OutputSpec
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProbeRequest(_Message):
+    path: Path
+    require_sdr: bool = True
+
+
+class ScanRequest(_Message):
+    path: Path
+    facts: MediaFacts
+    work: Path
+    max_key_frames: int
+
+
+class ScanSummary(_Message):
+    shot_count: int
+    frame_count: int
+    warnings: tuple[str, ...] = ()
+
+
+class PilotRequest(_Message):
+    facts: MediaFacts
+    work: Path
+    plan: Plan
+    controls: Controls
+
+
+class PilotResult(_Message):
+    """Verdicts in shortlist order; `ranking`: ids of the accepted, best selection score first."""
+
+    verdicts: tuple[Verdict, ...]
+    ranking: tuple[str, ...]
+
+
+class RenderRequest(_Message):
+    path: Path
+    facts: MediaFacts
+    work: Path
+    candidate: str
+    plan: Plan
+    controls: Controls
+    output: OutputSpec
+    lut_size: int
+
+
+class RenderResult(_Message):
+    """The finished segments in order, and the light level measured on them in nits of max(R, G, B)."""
+
+    segments: tuple[Path, ...]
+    max_cll_nits: float
+    max_fall_nits: float
+    cpu_s: float
+
+
+class MuxRequest(_Message):
+    path: Path
+    facts: MediaFacts
+    work: Path
+    rendered: RenderResult
+    output: OutputSpec
+    peak_nits: float
+    temporary: Path
+
+
+class MuxResult(_Message):
+    """`max_cll` and `max_fall` in nits as written into the file; None for HLG, which carries neither."""
+
+    warnings: tuple[str, ...]
+    max_cll: int | None
+    max_fall: int | None
+
+
+class VerifyRequest(_Message):
+    source: Path
+    facts: MediaFacts
+    output: Path
+    work: Path
+    model_id: str
+    controls: Controls
+    windows: int
+    frames_per_window: int

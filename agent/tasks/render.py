@@ -1,0 +1,80 @@
+"""Task: render the whole file with the chosen model into segments."""
+
+from __future__ import annotations
+
+import resource
+from functools import cache
+
+from agent.controls import with_parameters
+from agent.tasks.messages import RenderRequest, RenderResult
+from agent.workspace import Workspace
+from analysis.schema import Plan
+from toolchain import pipeline
+from toolchain.events import Emit
+from toolchain.lut import Lut3d, bake
+from toolchain.models.guards import bind_guarded
+from toolchain.models.registry import get_spec
+from toolchain.models.restore import restore_filters
+from toolchain.models.spec import ShotTone
+from toolchain.pipeline import RenderJob, lut_format
+from toolchain.segments import ShotTables, plan_segments
+from toolchain.video.decode import deinterlace_filters
+from toolchain.video.facts import FieldOrder
+from toolchain.video.shots import Shot
+
+SEGMENT_S = 4.0
+"""Shortest segment (but the last): long enough for the encoder's rate control, short enough to lose little."""
+
+
+def render(request: RenderRequest, emit: Emit) -> RenderResult:
+    """Render what is missing. Raises InputError when the source changed, EnvironmentNotReady when the disk is full."""
+    job = _job(request)
+    reports = pipeline.render(job, emit)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return RenderResult(
+        segments=tuple(job.segment_path(segment) for segment in job.segments),
+        max_cll_nits=max(report.max_cll for report in reports),
+        max_fall_nits=max(report.max_fall for report in reports),
+        cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+    )
+
+
+def _job(request: RenderRequest) -> RenderJob:
+    workspace = Workspace(request.work)
+    scan, pts = workspace.load_scan(), workspace.load_pts()
+    video = request.facts.video
+    assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
+    tones = {item.shot: item.tone for item in workspace.load_measurements()}
+    parameters = {item.model_id: item.parameters for item in request.plan.candidates}
+    controls = with_parameters(request.controls, parameters.get(request.candidate, {}))
+    adaptive = get_spec(request.candidate).adaptive
+
+    def table(model_id: str, tone: ShotTone | None) -> Lut3d:
+        expand = bind_guarded(model_id, tone, controls)
+        return bake(expand, video.color, lut_format(request.output), request.lut_size)
+
+    @cache
+    def fixed_table() -> Lut3d:
+        return table(request.candidate, None)
+
+    def table_of(shot: Shot) -> Lut3d:
+        return table(request.candidate, tones[shot.index]) if adaptive else fixed_table()
+
+    return RenderJob(
+        source=request.path,
+        video=video,
+        pts=pts,
+        segments=plan_segments(scan.shots, pts.tolist(), video.time_base, SEGMENT_S),
+        filters=source_filters(scan.field_order, request.plan),
+        tables=ShotTables(scan.shots, float(video.frame_rate or 25), table_of),
+        mask_of=cache(workspace.load_mask),
+        graphics_table=table("direct203", None),
+        output=request.output,
+        folder=workspace.segments(request.candidate),
+    )
+
+
+def source_filters(field_order: FieldOrder, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Deinterlacing where the scan found it necessary, then the plan's restoration steps in order."""
+    steps = (restore_filters(step.model_id, step.parameters) for step in plan.restore)
+    return (*deinterlace_filters(field_order), *(item for step in steps for item in step))

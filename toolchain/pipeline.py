@@ -1,0 +1,202 @@
+"""The whole file through one model: decode -> restore -> expand (fused kernel) -> encode, segment by segment.
+
+A segment depends on nothing but the source, the shots and the settings, and gets its name when it is whole. So a
+killed render goes on at the first missing one, and the result is the same as that of an uninterrupted one. While a
+segment is encoded, the one before it is flushed, decoded again, and its light level measured on what was written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from toolchain.errors import InputError
+from toolchain.events import Emit, Progress
+from toolchain.files import write_atomic
+from toolchain.kernel import FrameSpec, GraphicsMask, apply
+from toolchain.lut import Lut3d, OutputFormat
+from toolchain.segments import Segment, ShotTables
+from toolchain.video.decode import chroma_of, decode_frames, planes
+from toolchain.video.encode import SegmentEncoder, coded_size, new_frame, plane_views
+from toolchain.video.facts import VideoFacts
+from toolchain.video.measure import measure_segment
+from toolchain.video.output import OutputSpec
+
+FRAMES_IN_FLIGHT = 4
+"""Frames between decoder and encoder: enough to keep the kernel threads busy, few enough for 2160p memory."""
+
+MAX_OVERLAP_PIXELS = 2048 * 1152
+"""Up to this size the next segment starts while the last one is flushed; above, two encoders cost too much memory."""
+
+
+FALLBACK_FRAME_RATE = Fraction(25)
+"""Rate control's guess where the file states no rate; timestamps do not depend on it."""
+
+
+class SegmentReport(BaseModel):
+    """What was measured on a finished segment, stored beside it. Light levels in nits of max(R, G, B)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    frames: int
+    max_cll: float
+    max_fall: float
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """All that decides the rendered pictures.
+
+    `pts`: the source's presentation times in the stream's time base, one a frame. `mask_of(shot)`: the shot's
+    graphics mask of 16x16 blocks, or None; where it is set, `graphics_table` (doing nothing) takes over.
+    """
+
+    source: Path
+    video: VideoFacts
+    pts: NDArray[np.int64]
+    last_duration: int
+    segments: Sequence[Segment]
+    filters: Sequence[tuple[str, str]]
+    tables: ShotTables
+    mask_of: Callable[[int], NDArray[np.float32] | None]
+    graphics_table: Lut3d
+    output: OutputSpec
+    folder: Path
+
+    def segment_path(self, segment: Segment) -> Path:
+        return self.folder / f"{segment.index:05d}.mkv"
+
+
+def render(job: RenderJob, emit: Emit) -> list[SegmentReport]:
+    """Render every missing segment into `job.folder`; returns the reports of all segments, in order.
+
+    Raises InputError when the source does not decode to the frames that were scanned.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    missing = [segment for segment in job.segments if not job.segment_path(segment).exists()]
+    frames = _source_frames(job, missing[0].start_frame) if missing else iter(())
+    reports: list[Future[SegmentReport]] = []
+    with ThreadPoolExecutor(1) as finisher, ThreadPoolExecutor(2) as kernels:
+        for segment in job.segments:
+            encoder = None
+            if segment in missing:
+                _wait_for_encoder(job, reports)
+                encoder = _encode(job, segment, frames, kernels, emit)
+            reports.append(finisher.submit(_finish, job, segment, encoder))
+        return [report.result() for report in reports]
+
+
+def _wait_for_encoder(job: RenderJob, reports: list[Future[SegmentReport]]) -> None:
+    """Bound memory: at most one earlier segment may still be flushing, at large sizes none."""
+    overlap = job.video.width * job.video.height <= MAX_OVERLAP_PIXELS
+    due = reports[:-1] if overlap else reports
+    if due:
+        due[-1].result()
+
+
+def _source_frames(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Numbered, filtered source frames from frame `first` on, checked against the scanned times."""
+    # Filters look at neighbouring frames: only from the start do they see what an uninterrupted run saw.
+    from_start = first == 0 or bool(job.filters)
+    start_pts = None if from_start else int(job.pts[first])
+    number = 0 if from_start else first
+    for frame in decode_frames(job.source, job.video, job.filters, start_pts=start_pts):
+        if number >= len(job.pts) or frame.pts != job.pts[number]:
+            raise InputError(f"{job.source} decodes to other frames than before (at frame {number}): is it still growing?")
+        if number >= first:
+            yield number, frame
+        number += 1
+    if number != len(job.pts):
+        raise InputError(f"{job.source} decodes to {number} frames, {len(job.pts)} were scanned: is the file intact?")
+
+
+def _encode(
+    job: RenderJob,
+    segment: Segment,
+    frames: Iterator[tuple[int, av.VideoFrame]],
+    kernels: ThreadPoolExecutor,
+    emit: Emit,
+) -> SegmentEncoder:
+    """Send all frames of `segment` to a new encoder, which still has to be closed."""
+    encoder = _open_encoder(job, segment)
+    in_flight: deque[Future[av.VideoFrame]] = deque()
+    for number, frame in frames:
+        mask = job.mask_of(job.tables.shot_at(number).index)
+        in_flight.append(kernels.submit(_expand, job, frame, job.tables.table_at(number), mask))
+        if len(in_flight) == FRAMES_IN_FLIGHT:
+            encoder.write(in_flight.popleft().result())
+        if number % 8 == 0:
+            emit(Progress(step="render", done=number, total=len(job.pts)))
+        if number + 1 == segment.end_frame:
+            break
+    for expanded in in_flight:
+        encoder.write(expanded.result())
+    emit(Progress(step="render", done=segment.end_frame, total=len(job.pts)))
+    return encoder
+
+
+def _open_encoder(job: RenderJob, segment: Segment) -> SegmentEncoder:
+    video = job.video
+    width, height = coded_size(job.output, video.width, video.height)
+    rate = video.frame_rate or FALLBACK_FRAME_RATE
+    path = job.segment_path(segment)
+    return SegmentEncoder(path, job.output, width, height, video.sample_aspect_ratio, video.time_base, rate)
+
+
+def _expand(
+    job: RenderJob, frame: av.VideoFrame, table: Lut3d, mask: NDArray[np.float32] | None
+) -> av.VideoFrame:
+    """One decoded frame through the kernel into a new encoder frame, at the same time."""
+    expanded = new_frame(job.output, *coded_size(job.output, frame.width, frame.height))
+    target = plane_views(expanded)
+    graphics = None if mask is None else GraphicsMask(mask, job.graphics_table)
+    apply(planes(frame), target, _frame_spec(frame, job), table, graphics)
+    _repeat_edges(target[0], frame.width, frame.height)
+    expanded.pts = frame.pts
+    return expanded
+
+
+def _frame_spec(frame: av.VideoFrame, job: RenderJob) -> FrameSpec:
+    form = frame.format
+    chroma = chroma_of(form.name)
+    return FrameSpec(
+        frame.width, frame.height, form.components[0].bits, chroma, job.video.color, lut_format(job.output)
+    )
+
+
+def lut_format(output: OutputSpec) -> OutputFormat:
+    """What the colour tables of this output hold."""
+    transfer = "pq" if output.hdr_format == "hdr10" else "hlg"
+    return OutputFormat(transfer=transfer, bit_depth=10, chroma=output.chroma)
+
+
+def _repeat_edges(luma: NDArray[np.uint16], width: int, height: int) -> None:
+    """Fill the row or column that an even coded size adds to an odd picture."""
+    luma[height:, :] = luma[height - 1]
+    luma[:, width:] = luma[:, width - 1 : width]
+
+
+def _finish(job: RenderJob, segment: Segment, encoder: SegmentEncoder | None) -> SegmentReport:
+    """Flush, name and measure a segment; one that was measured before is read from its report."""
+    if encoder is not None:
+        encoder.close()
+    path = job.segment_path(segment)
+    stored = path.with_suffix(".json")
+    if encoder is None and stored.exists():
+        return SegmentReport.model_validate_json(stored.read_bytes())
+    light = measure_segment(path, job.output.hdr_format)
+    report = SegmentReport(
+        index=segment.index, frames=light.frames, max_cll=light.max_cll, max_fall=light.max_fall
+    )
+    write_atomic(stored, report.model_dump_json())
+    return report
