@@ -24,9 +24,9 @@ def check_input(path: Path) -> Path:
 
 def default_output(source: Path, codec: Codec) -> Path:
     """`video.mp4` becomes `video.hdr.mp4`; the container stays what it is where it can hold the codec."""
-    suffix = source.suffix.lower()
-    stays = (suffix in (".mkv", ".mov") and codec != "av1") or suffix == ".mkv"
-    return source.with_name(f"{source.stem}.hdr{suffix if stays else _EXTENSION_BY_CODEC[codec]}")
+    own = source.suffix.lower()
+    allowed = [f".{container}" for container in CONTAINERS_OF[codec]]
+    return source.with_name(f"{source.stem}.hdr{own if own in allowed else allowed[0]}")
 
 
 def check_output(source: Path, output: Path, codec: Codec, overwrite: bool) -> Path:
