@@ -1,0 +1,71 @@
+"""Profiles: how an operator or a platform wants its jobs done, one YAML file each in configs/profiles."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from toolchain.errors import UsageError
+
+Codec = Literal["hevc", "av1", "prores", "ffv1"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncoderSettings(_Settings):
+    """What a codec is told. Codecs without a preset or a rate factor (ProRes, FFV1) leave both out."""
+
+    preset: str | None = None
+    crf: int | None = Field(None, ge=0, le=63)
+
+
+class VerifySettings(_Settings):
+    """How much of the finished file is checked: `windows` spread over the film, each of some frames in a row."""
+
+    windows: int = Field(ge=1)
+    frames_per_window: int = Field(ge=2, description="flicker needs neighbours")
+
+
+class Budget(_Settings):
+    """Where the loop of attempts ends."""
+
+    max_attempts: int = Field(ge=1, description="candidates rendered in full")
+    max_wall_s: float | None = Field(None, gt=0, description="None: no limit")
+
+
+class Profile(_Settings):
+    """One way of doing a job. A command-line option outranks the profile."""
+
+    name: str
+    description: str
+    encoders: dict[Codec, EncoderSettings]
+    lut_size: int = Field(ge=9, le=65, description="points along each side of the 3D LUT")
+    shortlist_size: int = Field(ge=1, description="models that are tried besides direct203")
+    pilot_frames_per_shot: int = Field(ge=1)
+    max_pilot_frames: int = Field(ge=1, description="over the whole video")
+    verify: VerifySettings
+    peak_nits: float = Field(1000.0, ge=203.0, le=10000.0)
+    mid_gain_ev: float = Field(0.0, ge=-2.0, le=2.0)
+    budget: Budget
+    gate_limits: str = Field("default", description="name of the set of gate limits the verdict uses")
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names of all profiles, in alphabetical order."""
+    entries = (files("configs") / "profiles").iterdir()
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")))
+
+
+@cache
+def load_profile(name: str) -> Profile:
+    """The profile of that name. UsageError names the allowed ones for any other."""
+    if name not in profile_names():
+        raise UsageError(f"there is no profile {name!r}; choose one of {', '.join(profile_names())}")
+    text = (files("configs") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
+    return Profile.model_validate(yaml.safe_load(text))
