@@ -30,7 +30,8 @@ NOT_DISPLAY_REFERRED = ("linear", "log100", "log316", "smpte428")
 """Transfers that are neither HDR delivery nor an SDR display curve: nothing here knows how they should look."""
 
 UNREADABLE_MATRICES = (
-    "ycgco", "bt2020c", "smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp", "ipt-c2", "ycgco-re", "ycgco-ro",
+    "ycgco", "bt2020c", "smpte2085", "chroma-derived-nc", "chroma-derived-c", "ictcp", "ipt-c2",
+    "ycgco-re", "ycgco-ro",
 )  # fmt: skip
 """Matrices that the colour stage cannot undo."""
 

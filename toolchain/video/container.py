@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from toolchain.errors import InputError
@@ -52,17 +54,15 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     require_file(path)
     try:
         container = av.open(f"file:{path.absolute()}", "r", container_options=_OPTIONS, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a video in a known format ({_short(error)}): {_REMEDY}") from error
+    except (FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a video in a known format ({short_reason(error)}): {_REMEDY}") from error
     with container:
         yield container
 
 
 def main_video(container: InputContainer) -> VideoStream | None:
     """The picture stream: FFmpeg's best one that is not a cover, a thumbnail or a layer of another; None without."""
-    aside = (
-        av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.dependent
-    )
+    aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
     pictures = [s for s in container.streams.video if not s.disposition & aside]
     best = container.streams.best("video")
     if isinstance(best, VideoStream) and best in pictures:
@@ -128,5 +128,6 @@ def _ebml_end(stream: BinaryIO, size: int) -> int:
     return offset
 
 
-def _short(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
+    """FFmpeg's own words for an error, without number and file name."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from fractions import Fraction
 from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import Literal, cast
 
 import av
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.filter import Graph
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -19,7 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from toolchain.errors import InputError
-from toolchain.video.container import SEEKABLE, open_container
+from toolchain.video.container import SEEKABLE, open_container, short_reason
 from toolchain.video.describe import buffer_arguments
 from toolchain.video.facts import FieldOrder, VideoFacts
 
@@ -28,8 +30,17 @@ Filters = Sequence[tuple[str, str]]
 PREROLL_FRAMES = 4
 """Frames decoded before the first wanted one when filters run: bwdif looks at two neighbours on each side."""
 
+Chroma = Literal["4:0:0", "4:2:0", "4:2:2", "4:4:4", "4:1:1", "4:4:0", "rgb"]
+_PLANAR: dict[Chroma, str] = {
+    "4:0:0": "gray",
+    "4:2:0": "{family}420p",
+    "4:2:2": "{family}422p",
+    "4:1:1": "{family}422p",
+    "4:4:4": "{family}444p",
+    "4:4:0": "{family}444p",
+    "rgb": "gbrp",
+}
 _DEPTHS = {8: "", 10: "10le", 12: "12le", 16: "16le"}
-_RANGE_SAFE = "yuvj"
 
 
 def deinterlace_filters(field_order: FieldOrder) -> tuple[tuple[str, str], ...]:
@@ -40,23 +51,30 @@ def deinterlace_filters(field_order: FieldOrder) -> tuple[tuple[str, str], ...]:
 
 
 @cache
+def chroma_of(pix_fmt: str) -> Chroma:
+    """Chroma format of an FFmpeg pixel format; 4:1:0 counts as 4:2:0, the nearest that is worked on."""
+    form = av.VideoFormat(pix_fmt)
+    if form.is_rgb or form.has_palette:
+        return "rgb"
+    if len(form.components) < 3:
+        return "4:0:0"
+    # 64 is a size that every subsampling divides, so the shares are exact.
+    shares = 64 // form.chroma_width(64), 64 // form.chroma_height(64)
+    ratios: dict[tuple[int, int], Chroma] = {(1, 1): "4:4:4", (2, 1): "4:2:2", (4, 1): "4:1:1", (1, 2): "4:4:0"}
+    return ratios.get(shares, "4:2:0")
+
+
+@cache
 def decoded_format(pix_fmt: str, min_bits: int = 8) -> str:
     """The planar little-endian format that frames of `pix_fmt` leave this module in, at least `min_bits` deep.
 
     Planar formats of 8, 10, 12 or 16 bits without alpha stay; others go to the nearest one that loses nothing but
     alpha: packed and semi-planar to planar, 4:1:1 to 4:2:2, 4:4:0 to 4:4:4, 9 and 14 bits up, RGB to gbrp.
     """
-    form = av.VideoFormat(pix_fmt)
-    bits = max([min_bits, *(c.bits for c in form.components)])
+    bits = max([min_bits, *(c.bits for c in av.VideoFormat(pix_fmt).components)])
     depth = next((known for known in _DEPTHS if known >= bits), 16)
-    if form.is_rgb or form.has_palette:
-        return f"gbrp{_DEPTHS[depth]}"
-    if len(form.components) < 3:
-        return f"gray{_DEPTHS[depth]}"
-    wide, high = 64 // form.chroma_width(64), 64 // form.chroma_height(64)
-    chroma = "444" if wide == 1 else "422" if high == 1 else "420"
     family = "yuvj" if pix_fmt.startswith("yuvj") and depth == 8 else "yuv"
-    return f"{family}{chroma}p{_DEPTHS[depth]}"
+    return _PLANAR[chroma_of(pix_fmt)].format(family=family) + _DEPTHS[depth]
 
 
 def decode_frames(
@@ -84,19 +102,19 @@ def decode_frames(
         preroll = _preroll_ticks(video) if filters else 0
         packets = _packets_from(container, stream, None if start_pts is None else start_pts - preroll)
         frames = _uniform(path, video, _decoded(path, video, packets))
-        last_pts: int | None = None
-        with closing(_filtered(frames, video, filters)) as filtered:
-            for frame in filtered:
-                if last_pts is not None and frame.pts <= last_pts:
-                    raise InputError(
-                        f"{path} has timestamps that do not increase ({last_pts}, then {frame.pts} in units of "
-                        f"{video.time_base} s): rewrite them with `ffmpeg -i IN -c copy OUT.mp4`"
-                    )
-                last_pts = frame.pts
-                if end_pts is not None and frame.pts >= end_pts:
-                    return
-                if start_pts is None or frame.pts >= start_pts:
-                    yield frame
+        for frame in _increasing(path, video, _filtered(frames, video, filters)):
+            pts = pts_of(frame)
+            if end_pts is not None and pts >= end_pts:
+                return
+            if start_pts is None or pts >= start_pts:
+                yield frame
+
+
+def pts_of(frame: VideoFrame) -> int:
+    """The frame's timestamp; every frame of `decode_frames` has one, so InputError is for frames from elsewhere."""
+    if frame.pts is None:
+        raise InputError("a frame without a timestamp: rewrite the file with `ffmpeg -i IN -c copy OUT.mp4`")
+    return frame.pts
 
 
 def planes(frame: VideoFrame) -> tuple[NDArray, ...]:
@@ -111,7 +129,7 @@ def planes(frame: VideoFrame) -> tuple[NDArray, ...]:
         width = form.chroma_width(frame.width) if chroma else frame.width
         height = form.chroma_height(frame.height) if chroma else frame.height
         dtype = np.uint8 if form.components[0].bits <= 8 else np.uint16
-        rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
+        rows = np.frombuffer(cast(memoryview, plane), dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
         views.append(rows[:height, :width])
     if form.name.startswith("gbrp"):
         green, blue, red = views
@@ -137,14 +155,9 @@ def _packets_from(container: InputContainer, stream: VideoStream, pts: int | Non
     packets = container.demux(stream)
     first = next(packets, None)
     if first is not None and first.size and first.is_keyframe and first.pts is not None and first.pts <= pts:
-        return _chain(first, packets)
+        return chain([first], packets)
     container.seek(stream.start_time or 0, stream=stream, backward=True)
     return container.demux(stream)
-
-
-def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
-    yield first
-    yield from rest
 
 
 def _decoded(path: Path, video: VideoFacts, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
@@ -165,8 +178,8 @@ def _decoded(path: Path, video: VideoFacts, packets: Iterator[Packet]) -> Iterat
             if packet is None:
                 break
             frames = packet.decode()
-        except (av.FFmpegError, ValueError) as error:
-            raise damaged(getattr(error, "strerror", None) or str(error)) from error
+        except (FFmpegError, ValueError) as error:
+            raise damaged(short_reason(error)) from error
         if packet.size and packet.is_corrupt:
             raise damaged("a packet is cut short")
         if packet.size and not packet.is_discard and packet.pts is not None:
@@ -200,6 +213,19 @@ def _uniform(path: Path, video: VideoFacts, frames: Iterator[VideoFrame]) -> Ite
                 f"{path} changes its picture from {video.width}x{video.height} {video.pix_fmt} to "
                 f"{frame.width}x{frame.height} {frame.format.name}: convert it to one size and format first"
             )
+        yield frame
+
+
+def _increasing(path: Path, video: VideoFacts, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    last_pts: int | None = None
+    for frame in frames:
+        pts = pts_of(frame)
+        if last_pts is not None and pts <= last_pts:
+            raise InputError(
+                f"{path} has timestamps that do not increase ({last_pts}, then {pts} in units of "
+                f"{video.time_base} s): rewrite them with `ffmpeg -i IN -c copy OUT.mp4`"
+            )
+        last_pts = pts
         yield frame
 
 
@@ -241,10 +267,10 @@ def _pulled(graph: Graph, video: VideoFacts) -> Iterator[VideoFrame]:
     while True:
         try:
             frame = graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
+        except (BlockingIOError, EOFError):
             return
         if frame.time_base != video.time_base and frame.time_base and video.time_base:
-            ticks = frame.pts * frame.time_base / video.time_base
+            ticks = pts_of(frame) * frame.time_base / video.time_base
             if ticks.denominator != 1:
                 raise InputError(f"a filter moved a timestamp to {ticks} ticks of {video.time_base} s")
             frame.pts, frame.time_base = int(ticks), video.time_base

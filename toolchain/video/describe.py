@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from av.container import InputContainer
 from av.filter import Graph
 from av.logging import INFO, Capture, get_level, set_level
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.frame import VideoFrame
 
 from toolchain.video.facts import FieldOrder
@@ -31,7 +33,7 @@ class Description:
 def describe(container: InputContainer, stream_index: int, frame: VideoFrame) -> Description:
     """Container-level Dolby Vision record of one stream; chroma location and field flag of one of its frames."""
     with _captured_log() as lines:
-        text = container.dumps_format()
+        text = container.dumps_format()  # pyright: ignore[reportAttributeAccessIssue] (missing in the stubs)
         show_from = len(lines)
         _show(frame)
         shown = "".join(message for _, name, message in lines[show_from:] if name == "showinfo")
@@ -47,7 +49,8 @@ def describe(container: InputContainer, stream_index: int, frame: VideoFrame) ->
 
 def side_data(frame: VideoFrame) -> dict[str, bytes]:
     """Side data of a frame by its type's name (FFmpeg's AVFrameSideDataType without the prefix)."""
-    entries = [frame.side_data[index] for index in range(len(frame.side_data))]
+    container = cast("SideDataContainer", frame.side_data)  # the stub says TypedDict
+    entries = [cast("SideData", container[index]) for index in range(len(container))]
     return {entry.type.name: bytes(entry) for entry in entries}
 
 

@@ -95,7 +95,9 @@ def load_signal(path: Path) -> FloatArray:
 def _area(plane: NDArray, width: int, height: int) -> FloatArray:
     if plane.shape == (height, width):
         return plane.astype(np.float32)
-    return cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA).astype(
+        np.float32, copy=False
+    )
 
 
 def _chroma(plane: NDArray, full: tuple[int, int], size: tuple[int, int], location: ChromaLocation) -> FloatArray:
@@ -120,7 +122,8 @@ def _chroma(plane: NDArray, full: tuple[int, int], size: tuple[int, int], locati
         [[scale_x, 0, 0.5 * scale_x - 0.5 + shift_x], [0, scale_y, 0.5 * scale_y - 0.5 + shift_y]], np.float64
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(plane, to_source, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(plane, to_source, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return moved.astype(np.float32, copy=False)
 
 
 def _stack(channels: list[FloatArray]) -> FloatArray:

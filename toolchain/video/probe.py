@@ -1,4 +1,4 @@
-"""What is this file? Every stream as the container states it, and one decoded frame to prove that there is a picture."""
+"""What is this file? Every stream as the container states it, and a decoded frame as proof of a picture."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from toolchain.errors import AlreadyHdr, InputError
 from toolchain.video.color_tags import NOT_DISPLAY_REFERRED, UNREADABLE_MATRICES, interpret, read_tags
-from toolchain.video.container import main_video, open_container, require_file, require_whole
+from toolchain.video.container import main_video, open_container, require_file, require_whole, short_reason
+from toolchain.video.decode import chroma_of
 from toolchain.video.describe import describe, side_data
 from toolchain.video.facts import FieldOrder, MediaFacts, StreamFacts, VideoFacts
 from toolchain.video.hdr_detect import detect_hdr
@@ -94,9 +96,9 @@ def _first_frames(path: Path, container: InputContainer, stream: VideoStream) ->
     _require_size(path, context.width, context.height)
     try:
         frames = list(islice(container.decode(stream), PROBED_FRAMES))
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise InputError(
-            f"{path} has no decodable picture ({context.name}: {error.strerror or error}): check that it is complete "
+            f"{path} has no decodable picture ({context.name}: {short_reason(error)}): check that it is complete "
             "and not encrypted"
         ) from error
     if not frames:
@@ -149,7 +151,7 @@ def _video_facts(container: InputContainer, stream: VideoStream, frames: list[Vi
         **_common(stream),
         pix_fmt=frame.format.name,
         bit_depth=max(c.bits for c in frame.format.components),
-        chroma=_chroma(frame.format),
+        chroma=chroma_of(frame.format.name),
         width=frame.width,
         height=frame.height,
         sample_aspect_ratio=stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1),
@@ -177,17 +179,6 @@ def _rotation_deg(matrix: tuple[int, ...] | None) -> int:
         return 0
     a, b = matrix[0], matrix[1]
     return round(float(np.degrees(np.arctan2(b, a)))) % 360
-
-
-def _chroma(pixel_format: av.VideoFormat):
-    if pixel_format.is_rgb or pixel_format.has_palette:
-        return "rgb"
-    if len(pixel_format.components) < 3:
-        return "4:0:0"
-    # Sizes that every subsampling divides: shares are then exact.
-    wide, high = 64 // pixel_format.chroma_width(64), 64 // pixel_format.chroma_height(64)
-    ratios = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0", (4, 4): "4:2:0"}
-    return ratios.get((wide, high), "4:2:0")
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:

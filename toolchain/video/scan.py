@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import InputError
 from toolchain.events import Emit, Progress
-from toolchain.video.decode import decode_frames, deinterlace_filters, planes
+from toolchain.video.decode import decode_frames, deinterlace_filters, planes, pts_of
 from toolchain.video.describe import buffer_arguments
 from toolchain.video.facts import ColorInterpretation, FieldOrder, MediaFacts, VideoFacts
 from toolchain.video.interlace import detect_field_order
@@ -116,11 +116,12 @@ class _Scan:
         self._shots: list[Shot] = []
 
     def push(self, frame: VideoFrame) -> None:
-        number, small, score = len(self.pts), *self._small.of(frame)
-        self.pts.append(frame.pts)
+        number, pts = len(self.pts), pts_of(frame)
+        small, score = self._small.of(frame)
+        self.pts.append(pts)
         self._stated_duration = frame.duration or 0
-        self._waiting.append((number, frame.pts, small))
-        for start in self._finder.push(number, self._seconds(frame.pts), small.y, score):
+        self._waiting.append((number, pts, small))
+        for start in self._finder.push(number, self._seconds(pts), small.y, score):
             self._close(start.frame)
             self._start = start
             self._keys, self._next_keys = self._next_keys, KeyFrames()

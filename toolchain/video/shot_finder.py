@@ -1,4 +1,4 @@
-"""Where shots begin: cut scores in, shot starts out, with a guard against flashes. Knows frames only as small luma."""
+"""Where shots begin: cut scores in, shot starts out, with a guard against flashes."""
 
 from __future__ import annotations
 
