@@ -28,7 +28,7 @@ SKIN_HUE_DEG = (134.0, 22.0, 40.0)
 both skin patches of the ColorChecker and the ten Monk tones at 203-nit white lie between 122 and 155 degrees, flushed
 skin at 113."""
 
-SKIN_CHROMA = (0.008, 0.016, 0.11, 0.16)
+SKIN_CHROMA = (0.005, 0.012, 0.11, 0.16)
 """sqrt(Ct^2 + Cp^2): rises to full lock over the first pair, falls over the second. Same patches: .013-.10."""
 
 GREY_SIGNALS = np.linspace(0, 1.1, 1101)

@@ -37,11 +37,15 @@ class ModelSpec(_Spec):
     source: str = Field(description="the standard with edition and section, or the paper")
     licence: str
     pointwise: bool = Field(description="each output pixel depends on its own input pixel (and the shot's numbers)")
-    adaptive: bool = Field(False, description="bound to a shot's statistics")
+    adaptive: bool = Field(default=False, description="bound to a shot's statistics")
     cost_class: Literal["free", "light", "medium", "heavy"]
-    suits: tuple[str, ...] = Field((), description="kinds of content it suits, for the planner and for people")
+    suits: tuple[str, ...] = Field(
+        default=(), description="kinds of content it suits, for the planner and for people"
+    )
     parameters: dict[str, ParameterSpec] = {}
-    filters: tuple[str, ...] = Field((), description="restore only: FFmpeg filter with options, {name} = parameter")
+    filters: tuple[str, ...] = Field(
+        default=(), description="restore only: FFmpeg filter with options, {name} = parameter"
+    )
 
 
 class Controls(_Spec):
@@ -51,9 +55,9 @@ class Controls(_Spec):
     own mid-tones, e.g. BT.2446 exactly as published. `peak_nits` bounds every output component.
     """
 
-    peak_nits: float = Field(1000.0, ge=203.0, le=10000.0)
-    mid_gain_ev: float | None = Field(0.0, ge=-2.0, le=2.0)
-    saturation: float = Field(1.0, ge=0.0, le=2.0)
+    peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
+    mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
+    saturation: float = Field(default=1.0, ge=0.0, le=2.0)
     extra: dict[str, float] = {}
 
 

@@ -19,8 +19,8 @@ from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction
 KNEE_RANGE = (0.62, 0.85)
 """Signals the knee may take: above the mid-tones the convention fixes, and with room left below white."""
 
-DIFFUSE_WHITE_RANKS = np.linspace(0.80, 0.98, 19)
-"""Their mean Y' estimates the shot's diffuse white: bright surfaces, without the smallest highlights."""
+DIFFUSE_WHITE_RANKS = (0.80, 0.98)
+"""The pixels between these ranks estimate the shot's diffuse white: bright surfaces, without small highlights."""
 
 BRIGHT_SIGNALS = (0.65, 0.95)
 BRIGHT_SHARE_SCALE = 0.2
@@ -74,9 +74,10 @@ def _histogram(tone: ShotTone) -> tuple[FloatArray, FloatArray]:
 
 
 def _diffuse_white(shares: FloatArray, signals: FloatArray) -> float:
-    edges = np.linspace(0, 1, shares.size + 1)
-    cumulative = np.concatenate([[0.0], np.cumsum(shares)])
-    return float(np.mean(np.interp(DIFFUSE_WHITE_RANKS, cumulative, edges)))
+    """Mean Y' between two ranks: unlike a percentile, it cannot jump over an empty stretch of the histogram."""
+    low, high = DIFFUSE_WHITE_RANKS
+    ranks = np.clip(np.concatenate([[0.0], np.cumsum(shares)]), low, high)
+    return float(np.diff(ranks) @ signals / (high - low))
 
 
 @dataclass(frozen=True)
