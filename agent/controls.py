@@ -16,7 +16,7 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
 
 
 def with_parameters(controls: Controls, parameters: dict[str, float]) -> Controls:
-    """The controls with a candidate's own parameters; the common ones take their own field, the rest go to `extra`."""
+    """The controls with a candidate's own parameters: common ones in their own field, the rest in `extra`."""
     common = {name: value for name, value in parameters.items() if name in Controls.model_fields}
     extra = {name: value for name, value in parameters.items() if name not in Controls.model_fields}
     return controls.model_copy(update={**common, "extra": {**controls.extra, **extra}})

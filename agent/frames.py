@@ -45,7 +45,11 @@ def frame_mask(mask: NDArray[np.float32] | None, height: int, width: int) -> Ima
     """A block mask at picture size; zeros where there is none."""
     if mask is None:
         return np.zeros((height, width), np.float32)
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    return _resized(mask, width, height, cv2.INTER_LINEAR)
+
+
+def _resized(image: Image, width: int, height: int, interpolation: int) -> Image:
+    return cv2.resize(image, (width, height), interpolation=interpolation).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -107,14 +111,14 @@ def compare(
     windows: Sequence[Window],
     masks: dict[int, Image | None],
 ) -> Iterator[FramePair]:
-    """Frame pairs of the windows. `masks` maps a shot to its block mask; a shot that is missing had no detector run."""
+    """Frame pairs of the windows. `masks` gives a shot's block mask; for a shot that is missing no detector ran."""
     for index, window in enumerate(windows):
         pairs = zip(source.signals(window, source.video.color), output.signals(window, HDR_COLOR), strict=True)
         for (number, before), (_, after) in pairs:
             before_nits = source_nits(before, source.video.color)
             after_nits = output_nits(after, hdr_format)
             if after_nits.shape != before_nits.shape:
-                after_nits = cv2.resize(after_nits, before_nits.shape[1::-1], interpolation=cv2.INTER_AREA)
+                after_nits = _resized(after_nits, before_nits.shape[1], before_nits.shape[0], cv2.INTER_AREA)
             height, width = before_nits.shape[:2]
             weights = frame_mask(masks[window.shot], height, width) if window.shot in masks else None
             yield FramePair(window.shot, index, number, before_nits, after_nits, weights)

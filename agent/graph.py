@@ -27,7 +27,8 @@ def build(run: Callable[[str, State], State]) -> StateGraph[Any, Any, Any, Any]:
     """The graph; `run(name, state)` executes a node and returns the fields it changes."""
     graph = StateGraph(State)
     for name in NODES:
-        graph.add_node(name, partial(run, name))
+        node: Any = partial(run, name)
+        graph.add_node(name, node)
     graph.add_edge(START, "probe")
     graph.add_edge("probe", "shots")
     graph.add_edge("shots", "analyse")

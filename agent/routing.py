@@ -6,11 +6,9 @@ from typing import Literal
 
 from agent.state import State
 
-MAX_ATTEMPTS = 3
-"""Full renders a job may cost before the original is kept."""
-
-STEP_BUDGET = 8 + 3 * (MAX_ATTEMPTS + 1)
-"""Graph steps a job may take: each attempt, and `direct203` after them, is render, verify, rollback."""
+STEP_BUDGET = 40
+"""Graph steps a job may take. Eight lead to the end, and each full render is three (render, verify, rollback): room
+for ten renders, where profiles allow far fewer (`budget.max_attempts` cuts the ranking)."""
 
 
 def after_analyse(state: State) -> Literal["plan", "stop"]:
@@ -46,7 +44,7 @@ def next_candidate(state: State) -> str:
     """The next model to render after `attempt` failures, or "" when the original is to be kept."""
     attempt = state.get("attempt", 0)
     ranking = state.get("ranking", [])
-    if attempt < min(len(ranking), MAX_ATTEMPTS):
+    if attempt < len(ranking):
         return ranking[attempt]
     wants_direct = state.get("job", {}).get("on_reject") == "direct203"
     return "direct203" if wants_direct and state.get("candidate") != "direct203" else ""

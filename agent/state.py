@@ -33,6 +33,7 @@ class State(TypedDict, total=False):
 
     job: dict[str, Any]
     facts: dict[str, Any]
+    description: str
     plan_record: dict[str, Any]
     ranking: list[str]
     pilot_verdicts: list[dict[str, Any]]

@@ -51,7 +51,7 @@ def read_still(image: Path) -> NDArray[np.float64]:
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{image} is not an 8- or 16-bit picture: give a PNG file")
-    return pixels[..., ::-1] / float(np.iinfo(pixels.dtype).max)
+    return pixels[..., ::-1].astype(np.float64) / np.iinfo(pixels.dtype).max
 
 
 def still_tone(signal: NDArray[np.float64]) -> ShotTone:

@@ -48,7 +48,7 @@ def verify_files(
             work=work,
             model_id=MODEL_ID,
             controls=controls,
-            windows=profile.verify_windows,
-            frames_per_window=profile.verify_frames_per_window,
+            windows=profile.verify.windows,
+            frames_per_window=profile.verify.frames_per_window,
         )
         return worker.call("verify", request, Verdict, emit)

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from toolchain.errors import ERROR_BY_NAME, AgentError, EnvironmentNotReady, InputError
 from toolchain.events import Emit, Event
+from toolchain.files import DISK_FULL
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -93,17 +95,23 @@ class Worker:
             self.close()
             raise InputError(f"step `{task}` made no progress for {STALL_TIMEOUT_S:.0f} s and was stopped") from None
         if line is None:
-            status = self._process.wait()
-            cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-            raise InputError(
-                f"step `{task}` crashed ({cause}) on this input: the file may be damaged or hostile; see {self._log}"
-            )
+            raise _death(task, self._process.wait(), self._log)
         return json.loads(line)
 
     def close(self) -> None:
         """End the child, by force if it is busy."""
         self._process.kill()
         self._process.wait()
+
+
+def _death(task: str, status: int, log: Path) -> AgentError:
+    """Why the child ended in the middle of `task`."""
+    if status == -signal.SIGKILL:
+        return EnvironmentNotReady(
+            f"step `{task}` was killed (signal SIGKILL), probably for lack of memory: free some, then resume the run"
+        )
+    cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    return InputError(f"step `{task}` crashed on this input ({cause}): the file may be damaged or hostile; see {log}")
 
 
 def _memory_limit_gib() -> float:
@@ -143,12 +151,24 @@ def _serve() -> None:
         message = json.loads(line)
         try:
             send({"kind": "result", "result": tasks.run(message["task"], message["request"], emit)})
-        except AgentError as error:
-            name = next(base.__name__ for base in type(error).__mro__ if base.__name__ in ERROR_BY_NAME)
-            send({"kind": "error", "name": name, "message": str(error)})
-        except MemoryError:
-            text = "the picture needs more memory than the worker may use: raise SDR2HDR_WORKER_MEMORY_GIB"
-            send({"kind": "error", "name": "EnvironmentNotReady", "message": text})
+        except Exception as error:
+            traceback.print_exc()
+            own = _as_own_error(error)
+            name = next(base.__name__ for base in type(own).__mro__ if base.__name__ in ERROR_BY_NAME)
+            send({"kind": "error", "name": name, "message": str(own)})
+
+
+def _as_own_error(error: Exception) -> AgentError:
+    """Every failure of a task in our own words; what nobody foresaw is a bug of ours (exit code 1)."""
+    if isinstance(error, AgentError):
+        return error
+    if isinstance(error, MemoryError):
+        return EnvironmentNotReady(
+            "the picture needs more memory than the worker may use: raise SDR2HDR_WORKER_MEMORY_GIB"
+        )
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return EnvironmentNotReady("the disk is full: free some space, then run the same command again")
+    return AgentError(f"internal error, {type(error).__name__}: {error}; please report it with the run's worker.log")
 
 
 def _main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from analysis.schema import Analysis, Signals
+from analysis.schema import Analysis, Box, DistortionType, Signals
 from toolchain.files import write_atomic
 from toolchain.models.spec import ShotTone
 from toolchain.video.facts import FieldOrder
@@ -27,13 +27,14 @@ class Scan(BaseModel):
 
 
 class ShotMeasurements(BaseModel):
-    """One shot's signals and tone. Its graphics mask, if any, is in `Workspace.load_mask`."""
+    """One shot's signals, tone and located defects. Its graphics mask, if any, is in `Workspace.load_mask`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shot: int
+    shot: Shot
     signals: Signals
     tone: ShotTone
+    boxes: dict[DistortionType, Box]
 
 
 _MEASUREMENTS: TypeAdapter[tuple[ShotMeasurements, ...]] = TypeAdapter(tuple[ShotMeasurements, ...])

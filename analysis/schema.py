@@ -35,16 +35,16 @@ class Signals(_Record):
     p99_5: float = Field(description="Y' percentile 99.5")
     clipped_share: float = Field(description="share of pixels with max(R',G',B') >= 235/255-white, 0..1")
     crushed_share: float = Field(description="share of pixels with Y' at or below 1.5/219, 0..1")
-    face_share: float = Field(0.0, description="share of the frame covered by detected faces")
-    face_ev: float | None = Field(None, description="log2 of face over surround mean light; None without a face")
+    face_share: float = Field(default=0.0, description="share of the frame covered by detected faces")
+    face_ev: float | None = Field(default=None, description="log2 of face over surround mean light; None without a face")
     saturation: float = Field(description="mean chroma (max-min of R'G'B'), 0..1")
     blockiness: float = Field(description="8x8 grid edge energy over off-grid energy; 1 = no grid")
     noise_sigma: float = Field(description="sigma of Y' on flat blocks, in 8-bit codes")
     blur: float = Field(description="0 sharp .. 1 blurred")
     banding: float = Field(description="share of smooth area that is stepped, 0..1")
     flatness: float = Field(description="share of exactly or nearly constant 8x8 blocks, the animation cue, 0..1")
-    graphics_share: float = Field(0.0, description="share of the frame held as graphics or subtitles")
-    letterbox: Box | None = Field(None, description="active picture when black bars surround it")
+    graphics_share: float = Field(default=0.0, description="share of the frame held as graphics or subtitles")
+    letterbox: Box | None = Field(default=None, description="active picture when black bars surround it")
 
 
 # ── Content report (../shared/design/architecture contract) ─────────────────────────────────────────────────
@@ -83,7 +83,7 @@ class ContentReport(_Record):
     content: Content
     luminance: Luminance
     distortions: tuple[Distortion, ...] = ()
-    key_distortions: tuple[int, ...] = Field((), description="indices into `distortions`")
+    key_distortions: tuple[int, ...] = Field(default=(), description="indices into `distortions`")
     quality: Quality
 
 
@@ -122,7 +122,7 @@ class Candidate(_Record):
     eligible: bool
     reason: str
     parameters: dict[str, float] = {}
-    probability: float = Field(0.0, ge=0.0, le=1.0, description="share in the action distribution; 0 when out")
+    probability: float = Field(default=0.0, ge=0.0, le=1.0, description="share in the action distribution; 0 when out")
 
 
 class Plan(_Record):
@@ -150,7 +150,7 @@ class GateResult(_Record):
     limit: float | None
     unit: str
     detail: str = ""
-    frames: tuple[int, ...] = Field((), description="frame numbers of the source where it is worst")
+    frames: tuple[int, ...] = Field(default=(), description="frame numbers of the source where it is worst")
 
 
 class Verdict(_Record):
@@ -159,7 +159,7 @@ class Verdict(_Record):
     model_id: str
     outcome: Literal["accept", "accept_no_gain", "reject", "uncertain"]
     gain: float
-    gain_low: float | None = Field(None, description="lower end of the 95 % interval, where one was formed")
+    gain_low: float | None = Field(default=None, description="lower end of the 95 % interval, where one was formed")
     gain_high: float | None = None
     gates: tuple[GateResult, ...]
     metrics: dict[str, float] = {}
@@ -181,7 +181,7 @@ class DecisionRecord(_Record):
     job_key: str
     title_group: str
     attempt: int
-    refers_to: str | None = Field(None, description="record_id that late feedback belongs to")
+    refers_to: str | None = Field(default=None, description="record_id that late feedback belongs to")
     features: dict[str, float] = {}
     features_version: str = ""
     report: ContentReport | None = None

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from toolchain.errors import EnvironmentNotReady, UsageError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing fails with when there is no room: on the disk, in the quota, under the file size limit."""
 
 
 @contextlib.contextmanager
@@ -19,7 +21,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             raise EnvironmentNotReady(
                 f"no space left to write {path}: free some disk space, then run the same command again"
             ) from error
@@ -79,9 +81,7 @@ def publish(temporary: Path, final: Path, overwrite: bool) -> None:
             except FileExistsError:
                 # A crash between link and unlink leaves both names on one file: that is a finished publish.
                 if not final.samefile(temporary):
-                    raise UsageError(
-                        f"{final} exists already: pass --overwrite or choose another output"
-                    ) from None
+                    raise UsageError(f"{final} exists already: pass --overwrite or choose another output") from None
             temporary.unlink()
     fsync_folder(final.parent)
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -25,10 +26,10 @@ from toolchain.files import write_atomic
 from toolchain.kernel import FrameSpec, GraphicsMask, apply
 from toolchain.lut import Lut3d, OutputFormat
 from toolchain.segments import Segment, ShotTables
-from toolchain.video.decode import chroma_of, decode_frames, planes
-from toolchain.video.encode import SegmentEncoder, coded_size, new_frame, plane_views
+from toolchain.video.decode import decode_frames, planes
+from toolchain.video.encode import SegmentEncoder, coded_size, new_frame, plane_views, url
 from toolchain.video.facts import VideoFacts
-from toolchain.video.measure import measure_segment
+from toolchain.video.measure import LightLevelMeter
 from toolchain.video.output import OutputSpec
 
 FRAMES_IN_FLIGHT = 4
@@ -49,8 +50,8 @@ class SegmentReport(BaseModel):
 
     index: int
     frames: int
-    max_cll: float
-    max_fall: float
+    max_cll: int
+    max_fall: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,6 @@ class RenderJob:
     source: Path
     video: VideoFacts
     pts: NDArray[np.int64]
-    last_duration: int
     segments: Sequence[Segment]
     filters: Sequence[tuple[str, str]]
     tables: ShotTables
@@ -112,7 +112,9 @@ def _source_frames(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFr
     number = 0 if from_start else first
     for frame in decode_frames(job.source, job.video, job.filters, start_pts=start_pts):
         if number >= len(job.pts) or frame.pts != job.pts[number]:
-            raise InputError(f"{job.source} decodes to other frames than before (at frame {number}): is it still growing?")
+            raise InputError(
+                f"{job.source} decodes to other frames than before (at frame {number}): is it still growing?"
+            )
         if number >= first:
             yield number, frame
         number += 1
@@ -149,13 +151,12 @@ def _open_encoder(job: RenderJob, segment: Segment) -> SegmentEncoder:
     video = job.video
     width, height = coded_size(job.output, video.width, video.height)
     rate = video.frame_rate or FALLBACK_FRAME_RATE
+    assert video.time_base is not None  # noqa: S101 - a scanned picture has one
     path = job.segment_path(segment)
     return SegmentEncoder(path, job.output, width, height, video.sample_aspect_ratio, video.time_base, rate)
 
 
-def _expand(
-    job: RenderJob, frame: av.VideoFrame, table: Lut3d, mask: NDArray[np.float32] | None
-) -> av.VideoFrame:
+def _expand(job: RenderJob, frame: av.VideoFrame, table: Lut3d, mask: NDArray[np.float32] | None) -> av.VideoFrame:
     """One decoded frame through the kernel into a new encoder frame, at the same time."""
     expanded = new_frame(job.output, *coded_size(job.output, frame.width, frame.height))
     target = plane_views(expanded)
@@ -166,12 +167,24 @@ def _expand(
     return expanded
 
 
+_CHROMA: dict[tuple[int, int], Literal["4:2:0", "4:2:2", "4:4:4"]] = {
+    (2, 2): "4:2:0",
+    (2, 1): "4:2:2",
+    (1, 1): "4:4:4",
+}
+
+
 def _frame_spec(frame: av.VideoFrame, job: RenderJob) -> FrameSpec:
+    """What the kernel must know of a decoded frame; `decode_frames` yields no other chroma than these."""
     form = frame.format
-    chroma = chroma_of(form.name)
-    return FrameSpec(
-        frame.width, frame.height, form.components[0].bits, chroma, job.video.color, lut_format(job.output)
-    )
+    if form.is_rgb:
+        chroma = "rgb"
+    elif len(form.components) == 1:
+        chroma = "4:0:0"
+    else:
+        chroma = _CHROMA[64 // form.chroma_width(64), 64 // form.chroma_height(64)]
+    bits = form.components[0].bits
+    return FrameSpec(frame.width, frame.height, bits, chroma, job.video.color, lut_format(job.output))
 
 
 def lut_format(output: OutputSpec) -> OutputFormat:
@@ -194,9 +207,13 @@ def _finish(job: RenderJob, segment: Segment, encoder: SegmentEncoder | None) ->
     stored = path.with_suffix(".json")
     if encoder is None and stored.exists():
         return SegmentReport.model_validate_json(stored.read_bytes())
-    light = measure_segment(path, job.output.hdr_format)
+    meter = LightLevelMeter(job.output.hdr_format)
+    with av.open(url(path)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for frame in container.decode(video=0):
+            meter.add(frame)
     report = SegmentReport(
-        index=segment.index, frames=light.frames, max_cll=light.max_cll, max_fall=light.max_fall
+        index=segment.index, frames=meter.frame_count, max_cll=meter.max_cll, max_fall=meter.max_fall
     )
     write_atomic(stored, report.model_dump_json())
     return report

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from agent.deps import Deps
 from agent.state import State
-from agent.workspace import Workspace
-from analysis.report import analyse_shots
+from agent.tasks.messages import AnalyseRequest, AnalyseResult
 
 
 def analyse(state: State, deps: Deps) -> State:
-    workspace = Workspace(deps.run.work)
-    workspace.save_analysis(analyse_shots(workspace.load_signals(), workspace.load_scan().shots))
-    return {"warnings": state["warnings"]}
+    result = deps.worker.call("analyse", AnalyseRequest(work=deps.run.work), AnalyseResult, deps.emit)
+    return {"description": result.description}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.controls import controls_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.workspace import Workspace
@@ -12,5 +13,6 @@ from toolchain.models.registry import specs
 def plan(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
     analysis = Workspace(deps.run.work).load_analysis()
-    made = make_plan(analysis, specs(), deps.profile, pinned_model=job.model)
+    asked = None if job.peak_nits is None else controls_for(job, deps.profile)
+    made = make_plan(analysis, specs(), deps.profile, pinned_model=job.model, controls=asked)
     return {"plan_record": made.model_dump(mode="json")}

@@ -28,7 +28,15 @@ def render(state: State, deps: Deps) -> State:
     )
     rendered = deps.worker.call("render", request, RenderResult, deps.emit)
     temporary = job.output.with_name(f".{job.output.stem}.{deps.run.id}.partial{job.output.suffix}")
-    mux = MuxRequest(path=job.input, facts=facts, rendered=rendered, output=output, temporary=temporary)
+    mux = MuxRequest(
+        path=job.input,
+        facts=facts,
+        work=deps.run.work,
+        rendered=rendered,
+        output=output,
+        peak_nits=controls.peak_nits,
+        temporary=temporary,
+    )
     muxed = deps.worker.call("mux", mux, MuxResult, deps.emit)
     return {
         "rendered": {**rendered.model_dump(mode="json"), **muxed.model_dump(mode="json", exclude={"warnings"})},
@@ -39,4 +47,5 @@ def render(state: State, deps: Deps) -> State:
 
 def output_spec(job: JobSpec, deps: Deps) -> OutputSpec:
     """The encoder settings of the job's codec in the job's profile."""
-    return OutputSpec.for_job(job.output, job.codec, job.hdr_format, deps.profile)
+    encoder = deps.profile.encoders[job.codec]
+    return OutputSpec.for_path(job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf)

@@ -21,8 +21,8 @@ def verify(state: State, deps: Deps) -> State:
         work=deps.run.work,
         model_id=state["candidate"],
         controls=controls_for(job, deps.profile),
-        windows=deps.profile.verify_windows,
-        frames_per_window=deps.profile.verify_frames_per_window,
+        windows=deps.profile.verify.windows,
+        frames_per_window=deps.profile.verify.frames_per_window,
     )
     verdict = deps.worker.call("verify", request, Verdict, deps.emit)
     return {"final_verdict": verdict.model_dump(mode="json"), "reason": verdict.reason}

@@ -12,7 +12,7 @@ from agent.tasks import messages
 from toolchain.errors import AgentError
 from toolchain.events import Emit
 
-TASKS = ("probe", "scan", "pilot", "render", "mux", "verify")
+TASKS = ("probe", "scan", "analyse", "pilot", "render", "mux", "verify")
 """Each names the module `agent.tasks.<name>` and the function in it."""
 
 _WARM_UP = ("av", "cv2", "numba", "toolchain.kernel")

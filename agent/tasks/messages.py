@@ -34,6 +34,14 @@ class ScanSummary(_Message):
     warnings: tuple[str, ...] = ()
 
 
+class AnalyseRequest(_Message):
+    work: Path
+
+
+class AnalyseResult(_Message):
+    description: str
+
+
 class PilotRequest(_Message):
     facts: MediaFacts
     work: Path
@@ -63,8 +71,8 @@ class RenderResult(_Message):
     """The finished segments in order, and the light level measured on them in nits of max(R, G, B)."""
 
     segments: tuple[Path, ...]
-    max_cll_nits: float
-    max_fall_nits: float
+    max_cll: int
+    max_fall: int
     cpu_s: float
 
 

@@ -38,7 +38,7 @@ def _judge(request: PilotRequest, candidate: Candidate) -> Verdict:
     workspace = Workspace(request.work)
     assert request.facts.video is not None  # noqa: S101 - probe refuses files without a picture
     color = request.facts.video.color
-    tones = {item.shot: item.tone for item in workspace.load_measurements()}
+    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
     controls = with_parameters(request.controls, candidate.parameters)
     judge = Judge(load_limits(), JudgeControls(peak_nits=controls.peak_nits, mid_gain_ev=controls.mid_gain_ev))
     for shot, number, path in workspace.key_frame_files():

@@ -27,14 +27,14 @@ SEGMENT_S = 4.0
 
 
 def render(request: RenderRequest, emit: Emit) -> RenderResult:
-    """Render what is missing. Raises InputError when the source changed, EnvironmentNotReady when the disk is full."""
+    """Render what is missing. Raises InputError when the source changed, EnvironmentNotReady on a full disk."""
     job = _job(request)
     reports = pipeline.render(job, emit)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return RenderResult(
         segments=tuple(job.segment_path(segment) for segment in job.segments),
-        max_cll_nits=max(report.max_cll for report in reports),
-        max_fall_nits=max(report.max_fall for report in reports),
+        max_cll=max(report.max_cll for report in reports),
+        max_fall=max(report.max_fall for report in reports),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
     )
 
@@ -44,7 +44,7 @@ def _job(request: RenderRequest) -> RenderJob:
     scan, pts = workspace.load_scan(), workspace.load_pts()
     video = request.facts.video
     assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
-    tones = {item.shot: item.tone for item in workspace.load_measurements()}
+    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
     parameters = {item.model_id: item.parameters for item in request.plan.candidates}
     controls = with_parameters(request.controls, parameters.get(request.candidate, {}))
     adaptive = get_spec(request.candidate).adaptive

@@ -35,13 +35,13 @@ def scan(request: ScanRequest, emit: Emit) -> ScanSummary:
         ),
         result.pts,
     )
-    for shot, measured in zip(result.shots, signals.shots, strict=True):
-        if measured.graphics_mask is not None:
-            workspace.save_mask(shot.index, measured.graphics_mask)
+    for item in signals.shots:
+        if item.graphics.any():
+            workspace.save_mask(item.shot.index, item.graphics)
     workspace.save_measurements(
         [
-            ShotMeasurements(shot=shot.index, signals=measured.signals, tone=measured.tone)
-            for shot, measured in zip(result.shots, signals.shots, strict=True)
+            ShotMeasurements(shot=item.shot, signals=item.signals, tone=item.tone, boxes=item.boxes)
+            for item in signals.shots
         ]
     )
     return ScanSummary(shot_count=len(result.shots), frame_count=result.frame_count)
