@@ -52,12 +52,10 @@ class VideoCoding:
 
 SDR_H264 = VideoCoding("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, 1, 1, 1)
 _PQ_X265 = (
-    "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:range=limited:chromaloc=2:hdr10-opt=1:"
+    "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:range=limited:chromaloc=2:lossless=1:"
     "repeat-headers=1:pools=none:frame-threads=1:info=0:log-level=error"
 )
-PQ_HEVC = VideoCoding(
-    "libx265", "yuv420p10le", {"crf": "8", "preset": "ultrafast", "x265-params": _PQ_X265}, 9, 16, 9
-)
+PQ_HEVC = VideoCoding("libx265", "yuv420p10le", {"preset": "ultrafast", "x265-params": _PQ_X265}, 9, 16, 9)
 PQ_FFV1 = VideoCoding("ffv1", "yuv420p10le", {"level": "3", "slices": "4"}, 9, 16, 9)
 
 

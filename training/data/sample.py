@@ -58,7 +58,7 @@ def write_sample(
     """Write the SDR sample to `output` (.mp4, .mov or .mkv) and, if asked, its PQ master beside it.
 
     The SDR clip: H.264, 8-bit BT.709 limited, AAC tone, one caption a shot. The master: the same frames at the same
-    times, 10-bit BT.2020 PQ, HEVC (in .mkv lossless FFV1), no sound. Each appears complete or not at all.
+    times, 10-bit BT.2020 PQ without loss (HEVC; in .mkv FFV1), no sound. Each appears complete or not at all.
     UsageError for arguments that cannot be used, EnvironmentNotReady when the disk refuses.
     """
     _check_size(width, height, frame_rate, seconds_per_shot)

@@ -11,7 +11,7 @@ from training.data.scenes.base import PEAK_NITS, phase
 from training.data.scenes.brush import INK, INK_WIDTH, Brush, box, ellipse
 from training.data.scenes.canvas import DIFFUSE_WHITE_NITS, Image, colour
 
-TITLES = ("THE LONG WAY HOME", "A WALK IN MAY", "OVER THE HILL", "RED BALLOON", "NOON")
+TITLES = ("THE LONG WAY HOME", "A WALK IN MAY", "OVER THE HILL", "THE BALLOON", "NOON")
 TITLE_FROM_S = 0.5
 GROUND_Y = 0.80
 
@@ -38,10 +38,11 @@ class FlatAnimation:
         self._skin = colour(0.62 * depth, 0.36 * depth**1.15, 0.245 * depth**1.3)
         self._house = _hue(float(rng.uniform(0.96, 1.08)), 0.75, 0.78)
         self._balloon = _hue(float(rng.uniform(-0.04, 0.14)), 0.95, 0.98)
-        self._sun = (float(rng.uniform(0.30, 0.62)), float(rng.uniform(0.18, 0.26)))
+        self._balloon_x = float(rng.uniform(0.02, 0.12))
+        self._sun = (float(rng.uniform(0.40, 0.68)), float(rng.uniform(0.18, 0.26)))
         self._sun_nits = float(rng.uniform(680.0, 820.0))
         self._title = str(rng.choice(TITLES))
-        self._start_x = float(rng.uniform(-0.5, -0.15))
+        self._start_x = float(rng.uniform(-0.55, -0.25))
         self._clouds = [
             (float(a), float(b), float(c)) for a, b, c in rng.uniform((-0.9, 0.10, 0.7), (0.15, 0.30, 1.1), (3, 3))
         ]
@@ -107,7 +108,7 @@ class FlatAnimation:
         brush.fill(ellipse((x + 0.01, y + 0.028 * size), (0.11 * size, 0.022 * size)), colour(0.66, 0.76, 0.90))
 
     def _paint_balloon(self, brush: Brush, time_s: float) -> None:
-        x, y = -0.28 + 0.05 * time_s, 0.30 + 0.02 * phase(time_s, 2.6)
+        x, y = self._balloon_x + 0.03 * time_s, 0.24 + 0.02 * phase(time_s, 2.6)
         brush.line([(x - 0.06, y + 0.08), (x - 0.02, y + 0.17)], INK, 0.004)
         brush.line([(x + 0.06, y + 0.08), (x + 0.02, y + 0.17)], INK, 0.004)
         brush.fill(ellipse((x, y), (0.098, 0.115)), self._balloon, outline=True)

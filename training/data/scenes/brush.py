@@ -60,7 +60,7 @@ class Brush:
 
     def text(self, words: str, baseline: tuple[float, float], paint: Image, size: float) -> None:
         """Capitals of `size` heights, centred on the baseline point."""
-        font, thickness = cv2.FONT_HERSHEY_DUPLEX, max(1, round(size * self._height / 11))
+        font, thickness = cv2.FONT_HERSHEY_DUPLEX, max(2, round(size * self._height / 8))
         scale = cv2.getFontScaleFromHeight(font, max(4, round(size * self._height)), thickness)
         (wide, _), _ = cv2.getTextSize(words, font, scale, thickness)
         mask = np.zeros((self._height, self._width), np.uint8)

@@ -122,10 +122,10 @@ class SunlitLandscape:
         height_fade = smoothstep(SHORE_Y + 0.02, 0.30, y) * smoothstep(-0.4, 0.02, y)
         density = smoothstep(self._cover, self._cover + 0.20, noise) * height_fade
         step = max(2, round(0.025 * grid.height))
-        towards_sun = np.sign(self._sun[0] - x)
+        towards_sun = np.tanh((self._sun[0] - x) / 0.25)
         left, right = np.roll(noise, step, axis=1), np.roll(noise, -step, axis=1)
         below = np.roll(noise, -step, axis=0)
-        relief = np.where(towards_sun > 0, left - right, right - left) + 1.2 * (below - noise)
+        relief = towards_sun * (left - right) + 1.2 * (below - noise)
         lit = smoothstep(-0.10, 0.16, relief)
         distance = np.hypot(x - self._sun[0], y - self._sun[1])
         density = density * (1.0 - 0.75 * np.exp(-((distance / 0.10) ** 2))).astype(np.float32)

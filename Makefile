@@ -1,0 +1,47 @@
+# Every target makes what it needs: `make demo` and `make test` work in a fresh clone.
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+demo: .venv/installed ## render a short sample and turn it into HDR: demo/sample.hdr.mp4
+	@mkdir -p demo
+	$(BIN)/agent sample demo/sample.mp4 --overwrite
+	$(BIN)/agent process demo/sample.mp4 -o demo/sample.hdr.mp4 --overwrite
+
+test: .venv/installed-dev ## run all tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: .venv/installed-dev ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev ## run every benchmark in benchmarks/
+	@set -e; for benchmark in benchmarks/bench_*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark"; done
+
+clean: ## remove what the other targets made
+	rm -rf .venv demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml | $(BIN)/python
+	@echo "Installing into .venv (some minutes the first time)"
+	@$(PIP) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer, or name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is `$(PYTHON) -V 2>&1`: 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: on Debian install python3-venv, then run make again" >&2; exit 1; }

@@ -1,0 +1,24 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.data.sample import SampleInfo, write_sample
+
+
+@pytest.fixture(scope="session")
+def sample_info(tmp_path_factory: pytest.TempPathFactory) -> SampleInfo:
+    """A small sample with its lossless PQ master: three shots of 14 frames at 24 fps. Not to be changed by tests."""
+    folder: Path = tmp_path_factory.mktemp("sample")
+    return write_sample(
+        folder / "sample.mp4", master=folder / "master.mkv", width=320, height=180, seconds_per_shot=0.6
+    )
+
+
+@pytest.fixture(scope="session")
+def sample_clip(sample_info: SampleInfo) -> Path:
+    """The SDR clip of `sample_info`: 320x180 H.264, a tone and one caption a shot."""
+    return sample_info.path
