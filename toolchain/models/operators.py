@@ -58,12 +58,12 @@ class PublishedCurve:
 
 
 def bt2446b(spec: ModelSpec) -> PublishedCurve:
-    """Method B, section 5."""
+    """Method B: Report ITU-R BT.2446-1, section 5."""
     return PublishedCurve(spec, lambda signal: tonescale.bt2446b_expand(signal, PUBLISHED_PEAK_NITS))
 
 
 def bt2446c(spec: ModelSpec) -> PublishedCurve:
-    """Method C, section 6, without crosstalk."""
+    """Method C without crosstalk: Report ITU-R BT.2446-1, section 6."""
     return PublishedCurve(spec, tonescale.bt2446c_expand)
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from toolchain.errors import AgentError, UsageError
 from toolchain.models.operators import Bt2446A, Direct203, bt2446b, bt2446c
-from toolchain.models.spec import Controls, ModelSpec, PointwiseModel
+from toolchain.models.spec import ModelSpec, PointwiseModel
 from toolchain.models.spline import Spline
 
 Factory = Callable[[ModelSpec], PointwiseModel]
@@ -93,14 +93,3 @@ def check_parameters(spec: ModelSpec, parameters: dict[str, float]) -> dict[str,
                 f"{spec.id}: {name} is {value:g}; {kind} from {known.minimum:g} to {known.maximum:g} are allowed."
             )
     return values
-
-
-def with_parameters(spec: ModelSpec, controls: Controls, parameters: dict[str, float]) -> Controls:
-    """`controls` with a plan's numbers for this model: the common ones in their fields, the model's own in `extra`.
-
-    Raises UsageError as `check_parameters` does.
-    """
-    check_parameters(spec, parameters)
-    common = {name: value for name, value in parameters.items() if name in Controls.model_fields}
-    own = {name: value for name, value in parameters.items() if name not in common}
-    return controls.model_copy(update={**common, "extra": {**controls.extra, **own}})

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from toolchain.errors import UsageError
-from toolchain.models.registry import check_parameters, get_model, get_spec, model_ids, specs, with_parameters
+from toolchain.models.registry import check_parameters, get_model, get_spec, model_ids, specs
 from toolchain.models.spec import Controls, ModelSpec
 
 
@@ -77,11 +77,3 @@ def test_bad_parameters_are_refused(parameters, message):
 def test_doing_nothing_takes_no_parameter():
     with pytest.raises(UsageError, match="it takes none"):
         check_parameters(get_spec("direct203"), {"saturation": 1.0})
-
-
-def test_a_plans_numbers_reach_their_fields():
-    given = Controls(mid_gain_ev=None, extra={"knee_shift": 0.1})
-    controls = with_parameters(get_spec("spline"), given, {"peak_nits": 600.0, "strength": 0.5})
-    assert controls == Controls(peak_nits=600.0, mid_gain_ev=None, extra={"knee_shift": 0.1, "strength": 0.5})
-    with pytest.raises(UsageError, match="from 203 to 10000"):
-        with_parameters(get_spec("spline"), given, {"peak_nits": 100.0})
