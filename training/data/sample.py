@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from toolchain.color.transfer import pq_eotf_inverse
 from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
+from toolchain.files import publish
 from training.data.clip_writer import CONTAINERS, PQ_FFV1, PQ_HEVC, SDR_H264, Caption, ClipWriter
 from training.data.frames import to_yuv420
 from training.data.grading import SAMPLE_GRADE, grade
@@ -78,7 +79,7 @@ def write_sample(
     started_s = time.monotonic()
     try:
         with ExitStack() as files:
-            partial = [files.enter_context(_appear_whole(target)) for target in targets]
+            partial = [files.enter_context(_appear_whole(target, overwrite)) for target in targets]
             _write_clips(info, partial, seed, emit)
     except (OSError, FFmpegError) as error:
         raise EnvironmentNotReady(
@@ -125,14 +126,12 @@ def _captions(info: SampleInfo) -> tuple[Caption, ...]:
 
 
 @contextmanager
-def _appear_whole(target: Path) -> Iterator[Path]:
+def _appear_whole(target: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside `target` that takes its name, synced to disk, if the block ends well."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+        publish(partial, target, overwrite)
     finally:
         partial.unlink(missing_ok=True)
 
