@@ -40,8 +40,8 @@ class HdrMetadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     primaries: Literal["p3_d65", "bt2020"] = "p3_d65"
-    mastering_max_nits: float = Field(1000.0, gt=0, le=10000.0)
-    mastering_min_nits: float = Field(0.005, ge=0, le=5.0)
+    mastering_max_nits: float = Field(default=1000.0, gt=0, le=10000.0)
+    mastering_min_nits: float = Field(default=0.005, ge=0, le=5.0)
     max_cll: int = Field(ge=0, le=65535, description="brightest max(R,G,B) of any pixel; 0 = unknown")
     max_fall: int = Field(ge=0, le=65535, description="largest frame mean of max(R,G,B); 0 = unknown")
 

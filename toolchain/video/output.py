@@ -57,7 +57,7 @@ class OutputSpec(BaseModel):
     hdr_format: HdrFormat = "hdr10"
     container: Container = "mp4"
     preset: str
-    crf: int | None = Field(None, ge=0, le=63)
+    crf: int | None = Field(default=None, ge=0, le=63)
     threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=64)
 
     @classmethod
