@@ -1,0 +1,198 @@
+"""Bad input: one sentence on stderr, the right exit code, nothing left behind, the source untouched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.cli.main import main
+from tests.media import make_clip
+
+Case = Callable[[Path, Path], Path]
+
+
+def truncated(share: float) -> Case:
+    def make(folder: Path, sample: Path) -> Path:
+        data = sample.read_bytes()
+        path = folder / "truncated.mp4"
+        path.write_bytes(data[: int(len(data) * share)])
+        return path
+
+    return make
+
+
+def written(name: str, content: bytes) -> Case:
+    def make(folder: Path, _: Path) -> Path:
+        path = folder / name
+        path.write_bytes(content)
+        return path
+
+    return make
+
+
+def picture(size: str) -> Case:
+    def make(folder: Path, _: Path) -> Path:
+        return make_clip(folder / "odd.mkv", size=size, codec="ffv1", pix_fmt="yuv444p", duration_s=0.2)
+
+    return make
+
+
+def audio_only(folder: Path, _: Path) -> Path:
+    path = make_clip(folder / "both.mp4", audio=True, duration_s=0.3)
+    only = folder / "audio.mp4"
+    subprocess.run([_ffmpeg(), "-loglevel", "error", "-i", path, "-vn", "-c", "copy", only], check=True)
+    path.unlink()
+    return only
+
+
+def no_frames(folder: Path, _: Path) -> Path:
+    path = make_clip(folder / "full.mp4", duration_s=0.3)
+    none = folder / "none.mp4"
+    subprocess.run([_ffmpeg(), "-loglevel", "error", "-i", path, "-t", "0", "-c", "copy", none], check=True)
+    path.unlink()
+    return none
+
+
+def directory(folder: Path, _: Path) -> Path:
+    path = folder / "folder.mp4"
+    path.mkdir()
+    return path
+
+
+def missing(folder: Path, _: Path) -> Path:
+    return folder / "nobody.mp4"
+
+
+def playlist(folder: Path, sample: Path) -> Path:
+    path = folder / "list.m3u8"
+    path.write_text(f"#EXTM3U\n#EXTINF:1,\n{sample}\n")
+    return path
+
+
+def _ffmpeg() -> str:
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+BAD_INPUTS: dict[str, Case] = {
+    "empty file": written("empty.mp4", b""),
+    "text file": written("notes.mp4", b"this is not a video\n" * 50),
+    "random bytes": written("noise.mp4", bytes(i * 197 % 251 for i in range(20000))),
+    "truncated at 1 %": truncated(0.01),
+    "truncated at 50 %": truncated(0.50),
+    "truncated at 99 %": truncated(0.99),
+    "audio only": audio_only,
+    "directory": directory,
+    "missing": missing,
+    "a playlist that points elsewhere": playlist,
+    "1x1 picture": picture("1x1"),
+    "no frames": no_frames,
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input(
+    name: str, tmp_path: Path, sample_clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = BAD_INPUTS[name](folder, sample_clip)
+    before = snapshot(folder)
+    code = main(["process", str(source), "-o", str(folder / "out.mp4"), "--profile", "fast"])
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert code == 3, captured.err
+    assert len(errors) == 1, captured.err
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert snapshot(folder) == before
+
+
+def test_an_unreadable_file_is_bad_input(tmp_path: Path, sample_clip: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file: run the tests as another user to cover this")
+    source = tmp_path / "locked.mp4"
+    source.write_bytes(sample_clip.read_bytes())
+    source.chmod(0)
+    assert main(["process", str(source), "-o", str(tmp_path / "out.mp4")]) == 3
+
+
+def test_one_frame_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    source = make_clip(tmp_path / "one.mp4", size="320x180", rate=25, duration_s=0.04)
+    output = tmp_path / "out.mp4"
+    code = main(["process", str(source), "-o", str(output), "--profile", "fast", "--model", "direct203"])
+    assert (code, output.exists()) == (0, True)
+
+
+def test_a_very_wide_picture_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    source = make_clip(tmp_path / "wide.mkv", size="8192x16", codec="ffv1", duration_s=0.2)
+    output = tmp_path / "out.mp4"
+    code = main(["process", str(source), "-o", str(output), "--profile", "fast", "--model", "direct203"])
+    assert (code, output.exists()) == (0, True)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_nothing_under_the_final_name(
+    tmp_path: Path, sample_clip: Path
+) -> None:
+    """A file size limit makes every write beyond it fail as a full disk does."""
+    output = tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "agent", "process", str(sample_clip), "-o", str(output), "--profile", "fast"]
+    result = subprocess.run(
+        [*command, "--model", "direct203"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SDR2HDR_HOME": str(tmp_path / "home")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)),
+        timeout=300,
+    )
+    assert result.returncode == 5, result.stderr
+    assert not output.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("home",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["process"], "Missing argument"),
+        (["process", "{clip}", "-o", "{clip}"], "same file"),
+        (["process", "{clip}", "-o", "{folder}/out.avi"], "must end in"),
+        (["process", "{clip}", "-o", "{folder}/no/out.mp4"], "does not exist"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--profile", "warp"], "fast"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--model", "magic"], "direct203"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--peak-nits", "5"], "203"),
+        (["models", "show", "magic"], "direct203"),
+        (["runs", "resume", "nothing"], "runs list"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_usage_errors(
+    arguments: list[str],
+    words: str,
+    sample_clip: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    filled = [argument.format(clip=sample_clip, folder=tmp_path) for argument in arguments]
+    assert main(filled) == 2
+    assert words in capsys.readouterr().err
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Name and content of everything in a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in folder.rglob("*")
+    }
