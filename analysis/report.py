@@ -34,9 +34,9 @@ Category = Literal["live_action", "animation", "game", "screen", "mixed"]
 SEVERITY: dict[str, tuple[float, float, float]] = {
     "clipped_share": (0.01, 0.05, 0.15),
     "crushed_share": (0.02, 0.08, 0.20),
-    "blockiness": (1.6, 2.2, 3.5),
+    "blockiness": (1.8, 2.5, 4.0),
     "noise_sigma": (1.0, 2.0, 4.0),
-    "blur": (0.60, 0.70, 0.80),
+    "blur": (0.65, 0.75, 0.83),
     "banding": (0.55, 0.70, 0.85),
     "saturation": (0.50, 0.60, 0.70),
 }
@@ -125,7 +125,7 @@ def pool(shots: Sequence[ShotSignals]) -> tuple[Signals, ContentReport]:
         letterbox=_common_box([item.signals.letterbox for item in shots]),
         **means,
     )
-    categories = [_category(item.signals) for item in shots]
+    categories: list[Category] = [_category(item.signals) for item in shots]
     return signals, build_report(signals, _shared_boxes(shots), _pooled_category(categories, weights))
 
 
@@ -156,7 +156,9 @@ def _category(signals: Signals) -> Category:
 
 
 def _pooled_category(categories: Sequence[Category], weights: np.ndarray) -> Category:
-    shares = {name: sum(w for c, w in zip(categories, weights, strict=True) if c == name) for name in set(categories)}
+    shares: dict[Category, float] = {
+        name: float(weights[[c == name for c in categories]].sum()) for name in set(categories)
+    }
     large = [name for name, share in shares.items() if share >= MIXED_SHARE]
     return "mixed" if len(large) > 1 else max(shares, key=lambda name: shares[name])
 

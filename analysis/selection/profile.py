@@ -22,7 +22,7 @@ class EncoderSettings(_Settings):
     """What a codec is told. Codecs without a preset or a rate factor (ProRes, FFV1) leave both out."""
 
     preset: str | None = None
-    crf: int | None = Field(None, ge=0, le=63)
+    crf: int | None = Field(default=None, ge=0, le=63)
 
 
 class VerifySettings(_Settings):
@@ -36,7 +36,7 @@ class Budget(_Settings):
     """Where the loop of attempts ends."""
 
     max_attempts: int = Field(ge=1, description="candidates rendered in full")
-    max_wall_s: float | None = Field(None, gt=0, description="None: no limit")
+    max_wall_s: float | None = Field(default=None, gt=0, description="None: no limit")
 
 
 class Profile(_Settings):
@@ -50,8 +50,8 @@ class Profile(_Settings):
     pilot_frames_per_shot: int = Field(ge=1)
     max_pilot_frames: int = Field(ge=1, description="over the whole video")
     verify: VerifySettings
-    peak_nits: float = Field(1000.0, ge=203.0, le=10000.0)
-    mid_gain_ev: float = Field(0.0, ge=-2.0, le=2.0)
+    peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
+    mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)
     budget: Budget
     gate_limits: str = Field("default", description="name of the set of gate limits the verdict uses")
 

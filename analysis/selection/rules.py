@@ -1,4 +1,4 @@
-"""From analysis to plan by rules ("rules-1"): restoration where it pays, and the models worth trying, best guess first."""
+"""From analysis to plan by rules ("rules-1"): restoration where it pays, and the models worth trying, best first."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def make_plan(
 ) -> Plan:
     """What to restore, and which models to try in which order, each with a plain reason.
 
-    `specs` is the catalogue of both tasks. A `pinned_model` is the only one tried, beside `direct203`; UsageError names
-    the allowed ids when it is not an SDR-to-HDR model. `controls` are what the caller asked for in so many words: with
-    them the rules leave the peak alone; without, they may lower the profile's. `Candidate.parameters` holds only what
-    differs from the job's controls. Probabilities sum to 1 over the eligible.
+    `specs` is the catalogue of both tasks. A `pinned_model` is the only one tried, beside `direct203`; UsageError
+    names the allowed ids when it is not an SDR-to-HDR model. `controls` are what the caller asked for in so many
+    words: with them the rules leave the peak alone; without, they may lower the profile's. `Candidate.parameters`
+    holds only what differs from the job's controls. Probabilities sum to 1 over the eligible.
     """
     ids = [spec.id for spec in specs if spec.task == "sdr2hdr"]
     if pinned_model is not None and pinned_model not in ids:
@@ -157,7 +157,12 @@ def make_plan(
         for model_id in eligible
     )
     outside = tuple(
-        Candidate(model_id=i, eligible=False, reason=_reason_out(i, ranked, profile, pinned_model, matching))
+        Candidate(
+            model_id=i,
+            eligible=False,
+            reason=_reason_out(i, ranked, profile, pinned_model, matching),
+            probability=0.0,
+        )
         for i in ranked
         if i not in eligible
     )

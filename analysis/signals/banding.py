@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from analysis.signals.native import block_extremes, block_means
 
 BLOCK = 32
-MAX_RANGE = 14.0  # codes across a block: more is an edge
+MAX_RANGE = 20.0  # codes across a block: more is an edge
 MIN_STEP = 0.75  # codes: a finer step (10-bit and deeper sources) is not seen
 COARSE_STEP = 1.5  # codes: mean step from which a block counts in full
 FINE_WEIGHT = 0.5  # steps of one 8-bit code, the least there is, show only once the picture is expanded
@@ -27,12 +27,14 @@ def stepped_blocks(luma: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArra
     if min(luma.shape) <= BLOCK:
         return np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.float32)
     low, high = block_extremes(luma[:-1, :-1], BLOCK)
-    smooth = (high - low >= SAME) & (high - low <= MAX_RANGE)
     total, changed = np.zeros_like(low), np.zeros_like(low)
     for neighbour in (luma[1:, :-1], luma[:-1, 1:]):
-        step = cv2.absdiff(neighbour, luma[:-1, :-1])
+        step = cv2.absdiff(neighbour, luma[:-1, :-1]).astype(np.float32, copy=False)
         total += block_means(step, BLOCK)
-        changed += block_means((step >= SAME).astype(np.float32), BLOCK)
+        _, unequal = cv2.threshold(step, SAME, 1.0, cv2.THRESH_BINARY)
+        changed += block_means(unequal.astype(np.float32, copy=False), BLOCK)
+    # A step between this block and the next shows in `changed` alone: bands may be as wide as the blocks.
+    smooth = (high - low <= MAX_RANGE) & (changed > 0.0)
     equal, mean_step = 1.0 - 0.5 * changed, total / np.maximum(changed, 1e-6)
     stepped = smooth & (equal >= MIN_EQUAL) & (mean_step >= MIN_STEP)
     weight = np.where(mean_step >= COARSE_STEP, 1.0, FINE_WEIGHT)

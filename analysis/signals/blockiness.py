@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 PERIODS = (8.0, 32.0 / 3.0, 12.0, 16.0, 18.0, 24.0)
 LINE_STEP = 4  # every fourth line tells as much about the grid as all of them
 STEP_CEILING = 16.0  # larger steps are picture, not codec: they count as none
-FLOOR = 0.05  # codes: keeps a flat picture at 1
+FLOOR = 0.15  # codes: keeps a flat picture at 1, and steps too faint to see out of it
 MIN_PERIODS = 6
 
 
 def blockiness(luma: NDArray[np.float32]) -> float:
-    """Energy of steps on a grid over the energy off it, the weaker of the two directions; 1 = no grid, larger is worse.
+    """Energy of steps on a grid over the energy off it, the weaker of both directions; 1 = no grid, more is worse.
 
-    `luma` is HxW float32 in 8-bit codes at native resolution. The grid may start anywhere; an 8 px grid that has been
+    `luma` is HxW float32 in 8-bit codes at native resolution. The grid may start anywhere; an 8 px grid that was
     scaled by 4/3, 3/2, 2, 9/4 or 3 is found too. Flat and too small pictures give 1.
     """
     across = _step_profile(luma[::LINE_STEP])

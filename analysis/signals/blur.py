@@ -17,8 +17,8 @@ MIN_ACTIVITY = 0.6  # codes of mean gradient: below it there are no edges to jud
 def blur(luma: NDArray[np.float32]) -> float:
     """Crete's perceptual blur of the picture's most detailed parts: 0 sharp .. 1 blurred.
 
-    `luma` is HxW float32 in 8-bit codes at native resolution. The eight 128x128 tiles with the strongest gradients are
-    judged, so a soft background behind a sharp subject does not count. A picture without edges gives 0.
+    `luma` is HxW float32 in 8-bit codes at native resolution. Only the eight 128x128 tiles with the strongest
+    gradients count, so a soft background behind a sharp subject does not matter. A picture without edges gives 0.
     (Crete et al., "The blur effect", SPIE 6492, 2007, sections 3 and 4.)
     """
     tiles = blocks(luma, TILE).reshape(-1, TILE, TILE)

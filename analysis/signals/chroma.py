@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# (Kr, Kb): BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4. An RGB source has been turned to BT.709 planes.
+# (Kr, Kb): BT.601-7 2.5.1, BT.709-6 3.2, BT.2020-2 table 4. An RGB source comes as BT.709 planes.
 LUMA_WEIGHTS = {
     "bt601": (0.299, 0.114),
     "bt709": (0.2126, 0.0722),
@@ -17,20 +17,19 @@ Plane = NDArray[np.uint8]
 
 
 def rgb_planes(y: Plane, cb: Plane, cr: Plane, matrix: str, full_range: bool) -> NDArray[np.float32]:
-    """R'G'B' (3, h, w) float32, 1.0 = white, not clipped, at the chroma planes' size (luma is point-sampled).
+    """R'G'B' (3, h, w) float32, 1.0 = white, not clipped, of every second pixel in each direction.
 
-    `y` is HxW uint8, `cb` and `cr` hxw uint8 with h, w the same or about half of H, W; `matrix` a key of LUMA_WEIGHTS.
+    `y`, `cb`, `cr`: (H, W) uint8 of one size; `matrix`: see LUMA_WEIGHTS. A quarter of the pixels tells shares as
+    well as all of them; they are picked, not averaged, so that clipped ones stay clipped.
     """
     kr, kb = LUMA_WEIGHTS[matrix]
-    step_y, step_x = -(-y.shape[0] // cb.shape[0]), -(-y.shape[1] // cb.shape[1])
-    luma = y[::step_y, ::step_x][: cb.shape[0], : cb.shape[1]].astype(np.float32)
-    height, width = luma.shape
     black, luma_span, chroma_span = (0.0, 255.0, 255.0) if full_range else (16.0, 219.0, 224.0)
+    luma, blue, red = (plane[::2, ::2].astype(np.float32) for plane in (y, cb, cr))
     luma = (luma - np.float32(black)) / np.float32(luma_span)
-    blue = (cb[:height, :width].astype(np.float32) - 128.0) * np.float32(2 * (1 - kb) / chroma_span)
-    red = (cr[:height, :width].astype(np.float32) - 128.0) * np.float32(2 * (1 - kr) / chroma_span)
+    blue = (blue - np.float32(128.0)) * np.float32(2 * (1 - kb) / chroma_span)
+    red = (red - np.float32(128.0)) * np.float32(2 * (1 - kr) / chroma_span)
     green = luma - np.float32(kr / (1 - kr - kb)) * red - np.float32(kb / (1 - kr - kb)) * blue
-    return np.stack((luma + red, green, luma + blue))
+    return np.stack((luma + red, green, luma + blue)).astype(np.float32, copy=False)
 
 
 def clipped_mask(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2 import data
 from numpy.typing import NDArray
 
 from analysis.signals.boxes import Fractions
@@ -25,7 +26,7 @@ LIGHT_FLOOR = 1e-4
 
 @functools.cache
 def _cascade() -> cv2.CascadeClassifier:
-    path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    path = Path(data.haarcascades) / "haarcascade_frontalface_default.xml"
     cascade = cv2.CascadeClassifier(str(path))
     if cascade.empty():
         raise EnvironmentNotReady(f"no face cascade at {path}; install opencv-python-headless >= 4.11, < 5")
@@ -35,8 +36,8 @@ def _cascade() -> cv2.CascadeClassifier:
 def find_faces(rgb: NDArray[np.float32]) -> list[Fractions]:
     """Upright frontal faces in an upright picture.
 
-    `rgb` is HxWx3 float32 R'G'B' in [0, 1], 480 to 640 px wide at best. Returns x0, y0, x1, y1 as shares of the frame.
-    Windows that are small, weakly supported or not skin-coloured (in a coloured picture) are dropped.
+    `rgb` is HxWx3 float32 R'G'B' in [0, 1], best at 360 px. Returns x0, y0, x1, y1 as shares of the frame. Windows
+    that are small, weakly supported or not skin-coloured (in a coloured picture) are dropped.
     """
     height, width = rgb.shape[:2]
     ycrcb = cv2.cvtColor((np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8), cv2.COLOR_RGB2YCrCb)
@@ -54,7 +55,7 @@ def find_faces(rgb: NDArray[np.float32]) -> list[Fractions]:
     ]
 
 
-def _is_skin(window: NDArray[np.uint8]) -> bool:
+def _is_skin(window: NDArray) -> bool:
     h, w = window.shape[:2]
     _, cr, cb = window[h // 4 : 3 * h // 4, w // 4 : 3 * w // 4].reshape(-1, 3).mean(axis=0)
     return SKIN_CB[0] <= cb <= SKIN_CB[1] and SKIN_CR[0] <= cr <= SKIN_CR[1] and cr > cb
@@ -68,7 +69,7 @@ def face_share(shape: tuple[int, ...], faces: list[Fractions]) -> float:
 def face_ev(luma_signal: NDArray[np.float32], faces: list[Fractions]) -> float | None:
     """log2 of the mean display light of the faces' inner parts over that of the rest; None without a face or a rest.
 
-    `luma_signal` is HxW Y' in [0, 1]; light is Y'^2.4 (BT.1886) with a floor of 1e-4 of white, so the result is finite.
+    `luma_signal` is HxW Y' in [0, 1]; light is Y'^2.4 (BT.1886), at least 1e-4 of white, so the result is finite.
     """
     if not faces:
         return None

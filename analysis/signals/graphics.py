@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Stats = NDArray[np.int32]
+"""One row a connected shape, in OpenCV's columns CC_STAT_*."""
 
-SAMPLE_S = 0.12  # pictures closer in time than this are skipped
-PERSIST_S = 0.4
+SAMPLE_S = 0.19  # pictures closer in time than this are skipped: three make up PERSIST_S
+PERSIST_S = 0.38
 STILL_CODES = 12  # how far a stroke's luma may wander between samples
-MIN_LEVEL = 0.62  # of white; thin strokes lose level in the small picture
+MIN_LEVEL = 0.62  # of white; thin strokes lose level in the small picture ...
+MIN_LINE_LEVEL = 0.78  # ... but not all strokes of a line do
 MIN_CONTRAST_CODES = 32  # over the surround
 NEUTRAL_CODES = 22  # chroma distance from grey
 YELLOW_CB = 80  # yellow subtitles: little blue, red-difference near grey
@@ -25,6 +27,7 @@ STROKE_SHARE = 1 / 22  # of the height: wider bright shapes are picture
 MAX_GLYPH_HEIGHT = 1 / 6
 GAP_SHARE = 1 / 18  # of the height: strokes closer than this belong to one line
 MIN_GLYPHS = 4
+MIN_FRESH_PX = 12  # newly lasting strokes that are worth a look
 MIN_GLYPH_PX = 4
 MAX_LEVEL_SPREAD = 34.0  # codes between the glyphs' brightest pixels
 FILL = (0.12, 0.7)
@@ -35,40 +38,50 @@ MAX_BASE_SPREAD = 0.3  # of the glyph height, around the median
 MIN_ON_BASE = 0.6
 MAX_HEIGHT_RATIO = 2.0  # capitals and small letters; twigs and glints differ more
 
+LOGO_ZONE = 0.22  # of width and height, at each corner
+LOGO_MIN_S = 1.0
+LOGO_HELD = 0.9  # of the shot's time
+LOGO_MIN_PX = 12
+LOGO_CALM_CODES = 16  # how far the logo itself may change ...
+LOGO_STIR_CODES = 24  # ... while most of the picture around it changes more
+LOGO_STIR_SHARE = 0.6
+
 
 def stroke_mask(y: Plane, cb: Plane, cr: Plane, full_range: bool) -> Mask:
     """Thin, near-white (or yellow) shapes that stand out from their surround.
 
-    `y` HxW uint8, `cb` and `cr` uint8 at any size; returns bool HxW.
+    `y`, `cb`, `cr` are HxW uint8 in the source's range; returns bool HxW.
     """
-    black, span = (0, 255) if full_range else (16, 219)
     side = max(5, round(y.shape[0] * STROKE_SHARE)) | 1
     wide = cv2.morphologyEx(y, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    strokes = (y >= black + MIN_LEVEL * span) & (cv2.subtract(y, wide) >= MIN_CONTRAST_CODES)
+    strokes = (y >= _code(MIN_LEVEL, full_range)) & (cv2.subtract(y, wide) >= MIN_CONTRAST_CODES)
     neutral = (np.abs(cb.astype(np.int16) - 128) <= NEUTRAL_CODES) | (cb < YELLOW_CB)
     neutral &= np.abs(cr.astype(np.int16) - 128) <= NEUTRAL_CODES
-    return strokes & (cv2.resize(neutral.view(np.uint8), y.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+    return strokes & neutral
 
 
-def text_mask(strokes: Mask, y: Plane) -> Mask:
+def _code(signal: float, full_range: bool) -> float:
+    return 255.0 * signal if full_range else 16.0 + 219.0 * signal
+
+
+def text_mask(strokes: Mask, y: Plane, full_range: bool) -> Mask:
     """Those strokes that are set in lines like text, a little widened. `strokes` and `y` are HxW."""
     height = y.shape[0]
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(strokes.view(np.uint8), connectivity=8)
+    _, labels, found, _ = cv2.connectedComponentsWithStats(strokes.astype(np.uint8), connectivity=8)
+    stats = found.astype(np.int32, copy=False)
     heights = stats[:, cv2.CC_STAT_HEIGHT]
     glyph = (heights >= MIN_GLYPH_PX) & (heights <= MAX_GLYPH_HEIGHT * height)
     glyph[0] = False
     result = np.zeros_like(strokes)
     if glyph.sum() < MIN_GLYPHS:
         return result
-    peaks = np.zeros(len(stats), np.uint8)
-    np.maximum.at(peaks, labels[strokes], y[strokes])
     kept = glyph[labels]
     for members in _lines(stats, glyph, kept):
         members = _on_one_base(stats, members)
-        if len(members) >= MIN_GLYPHS and _is_text(stats[members], peaks[members], kept):
+        if len(members) >= MIN_GLYPHS and _is_text(stats[members], kept, y, _code(MIN_LINE_LEVEL, full_range)):
             band = _band(stats[members], strokes.shape)
             result[band] |= strokes[band]
-    return cv2.dilate(result.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+    return _widened(result, 3)
 
 
 def _lines(stats: Stats, glyph: Mask, kept: Mask) -> list[NDArray[np.intp]]:
@@ -100,6 +113,11 @@ def _box(stats: Stats) -> tuple[int, int, int, int]:
     return int(left.min()), int(top.min()), int(right.max()), int(base.max())
 
 
+def _peak(shape: Stats, kept: Mask, y: Plane) -> int:
+    left, top, right, base = _box(shape[np.newaxis])
+    return int(np.where(kept[top:base, left:right], y[top:base, left:right], 0).max())
+
+
 def _band(stats: Stats, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """The line's box, longer by two line heights each way and with room for descenders."""
     left, top, right, base = _box(stats)
@@ -108,11 +126,11 @@ def _band(stats: Stats, shape: tuple[int, ...]) -> tuple[slice, slice]:
     return rows, slice(max(0, left - 2 * line), min(shape[1], right + 2 * line))
 
 
-def _is_text(stats: Stats, peaks: Plane, kept: Mask) -> bool:
+def _is_text(stats: Stats, kept: Mask, y: Plane, min_brightest: float) -> bool:
     left, top, right, base = _box(stats)
     box = kept[top:base, left:right]
     crossings = (np.diff(box.astype(np.int8), axis=1) == 1).sum(axis=1)
-    dimmest, brightest = np.percentile(peaks, (15, 95))
+    dimmest, brightest = np.percentile([_peak(shape, kept, y) for shape in stats], (15, 95))
     small, middle, large = np.percentile(stats[:, cv2.CC_STAT_HEIGHT], (20, 50, 80))
     strokes_met = float(np.quantile(crossings, 0.75))
     return bool(
@@ -120,40 +138,67 @@ def _is_text(stats: Stats, peaks: Plane, kept: Mask) -> bool:
         and FILL[0] <= box.mean() <= FILL[1]
         and strokes_met >= MIN_CROSSINGS
         and right - left <= MAX_PITCH * middle * strokes_met
+        and brightest >= min_brightest
         and brightest - dimmest <= MAX_LEVEL_SPREAD
         and large <= MAX_HEIGHT_RATIO * small
     )
 
 
+def logo_mask(held: Mask, change: Plane) -> Mask:
+    """Strokes in the corners that stand still while the picture around them moves.
+
+    `held`: strokes seen for nearly the whole shot; `change`: largest less smallest luma over it; both HxW.
+    """
+    height, width = held.shape
+    rows, columns = max(1, round(LOGO_ZONE * height)), max(1, round(LOGO_ZONE * width))
+    result = np.zeros_like(held)
+    for across in (slice(0, columns), slice(width - columns, width)):
+        for down in (slice(0, rows), slice(height - rows, height)):
+            calm = held[down, across] & (change[down, across] <= LOGO_CALM_CODES)
+            around = change[down, across][~_widened(calm, 5)]
+            if calm.sum() >= LOGO_MIN_PX and around.size and (around >= LOGO_STIR_CODES).mean() >= LOGO_STIR_SHARE:
+                result[down, across] |= calm
+    return _widened(result, 3)
+
+
+def _widened(mask: Mask, size: int) -> Mask:
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(np.bool_)
+
+
 class GraphicsTracker:
-    """Collects the graphics of one shot from its small frames; `reset` begins the next shot."""
+    """Collects the graphics of one shot from its small frames."""
 
-    def __init__(self, full_range: bool):
-        self._full_range = full_range
-        self.reset()
-
-    def reset(self) -> None:
+    def __init__(self) -> None:
         self._found: Mask | None = None
-        self._since: NDArray[np.float64] = np.zeros(0)
+        self._held: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._strokes: Mask = np.zeros((0, 0), np.bool_)
         self._previous: Plane = np.zeros((0, 0), np.uint8)
+        self._low: Plane = self._previous
+        self._high: Plane = self._previous
+        self._full_range = False
         self._first_s = self._last_s = float("-inf")
 
-    def push(self, time_s: float, y: Plane, cb: Plane, cr: Plane) -> None:
-        """Take one small frame, shown at `time_s` seconds; frames closer than 0.12 s to the last one are skipped."""
+    def push(self, time_s: float, y: Plane, cb: Plane, cr: Plane, full_range: bool) -> None:
+        """Take one small frame, shown at `time_s` seconds; frames closer than 0.19 s to the last one are skipped."""
         if time_s - self._last_s < SAMPLE_S:
             return
-        strokes = stroke_mask(y, cb, cr, self._full_range)
+        y = np.array(y)  # a copy: the caller's planes are views that do not last
+        strokes = stroke_mask(y, cb, cr, full_range)
         if self._found is None:
             self._found = np.zeros(y.shape, np.bool_)
-            self._since = np.where(strokes, time_s, np.inf)
+            self._held = np.zeros(y.shape, np.float32)
             self._first_s = time_s
+            self._low, self._high = y, y
         else:
             still = strokes & (cv2.absdiff(y, self._previous) <= STILL_CODES)
-            self._since = np.where(still, np.minimum(self._since, time_s), np.where(strokes, time_s, np.inf))
-            held = time_s - self._since
-            fresh = (held >= PERSIST_S) & ~self._found
-            if fresh.any():
-                self._found |= text_mask(held >= PERSIST_S, y)
+            self._held = np.where(
+                still & self._strokes, self._held + np.float32(time_s - self._last_s), np.float32(0)
+            )
+            lasting = self._held >= PERSIST_S
+            if np.count_nonzero(lasting & ~self._found) >= MIN_FRESH_PX:
+                self._found |= text_mask(lasting, y, full_range)
+        self._strokes, self._full_range = strokes, full_range
+        self._low, self._high = np.minimum(self._low, y), np.maximum(self._high, y)
         self._previous, self._last_s = y, time_s
 
     def finish(self) -> NDArray[np.float32]:
@@ -163,25 +208,31 @@ class GraphicsTracker:
         """
         if self._found is None:
             return np.zeros((0, 0), np.float32)
-        if self._last_s - self._first_s < PERSIST_S:
-            self._found |= text_mask(self._since <= self._first_s, self._previous)
+        length_s = self._last_s - self._first_s
+        if length_s < PERSIST_S:
+            self._found |= text_mask(self._strokes & (self._held >= length_s), self._previous, self._full_range)
+        if length_s >= LOGO_MIN_S:
+            self._found |= logo_mask(self._held >= LOGO_HELD * length_s, np.subtract(self._high, self._low))
         return self._found.astype(np.float32)
 
 
 def block_mask(mask: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
     """A small-frame mask as weights of 16x16 luma blocks of the full frame (ceil(height/16), ceil(width/16)), 0..1.
 
-    A block touched by any graphics has a weight near 1, so that a stroke thinner than a block is held as a whole.
+    A block touched by any graphics has weight 1, so that a stroke thinner than a block is held as a whole.
     """
     rows, columns = -(-height // 16), -(-width // 16)
     if mask.size == 0 or not mask.any():
         return np.zeros((rows, columns), np.float32)
-    # Each block takes the maximum over the small pixels it covers.
     y, x = np.nonzero(mask)
     result = np.zeros((rows, columns), np.float32)
-    for dy in (0, 1):
-        for dx in (0, 1):
-            block_y = np.minimum(((y + dy) * height / mask.shape[0] - 0.01 * dy) // 16, rows - 1).astype(np.intp)
-            block_x = np.minimum(((x + dx) * width / mask.shape[1] - 0.01 * dx) // 16, columns - 1).astype(np.intp)
+    # Both ends of each small pixel mark their block: a pixel may lie across two.
+    for block_y in _blocks_of(y, height / mask.shape[0], rows):
+        for block_x in _blocks_of(x, width / mask.shape[1], columns):
             result[block_y, block_x] = 1.0
     return result
+
+
+def _blocks_of(index: NDArray[np.intp], scale: float, count: int) -> list[NDArray[np.intp]]:
+    ends = (index * scale, (index + 1) * scale - 1e-3)
+    return [np.minimum(end // 16, count - 1).astype(np.intp) for end in ends]

@@ -17,7 +17,7 @@ MAX_ASYMMETRY = 0.02  # bars come in equal pairs; a dark top of a night scene do
 def active_picture(luma: NDArray[np.uint8], full_range: bool) -> Fractions | None:
     """The picture inside black bars as shares of the frame, x0, y0, x1, y1; None without bars.
 
-    `luma` is HxW uint8. Bars are black lines at two opposite sides, equal within 2 % of the frame, that end in a step.
+    `luma` is HxW uint8. Bars are black lines at two opposite sides, equal within 2 % of the frame, with a sharp end.
     A black frame has none.
     """
     black = BLACK_MARGIN if full_range else 16 + BLACK_MARGIN

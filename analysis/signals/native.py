@@ -25,7 +25,7 @@ def native_luma(frame: VideoFrame, active: Fractions | None = None) -> tuple[NDA
         frame, depth = frame.reformat(format="yuv444p16le"), 16
     dtype = np.dtype(np.uint8 if depth <= 8 else "<u2")
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(-1, plane.line_size // dtype.itemsize)
     x0, y0, x1, y1 = active or (0.0, 0.0, 1.0, 1.0)
     top, bottom = _central(y0, y1, frame.height, MAX_HEIGHT)
     left, right = _central(x0, x1, frame.width, MAX_WIDTH)
@@ -50,7 +50,7 @@ def block_means(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Mean of each whole size x size block of an HxW float32 array, at least one block; float32 (rows, columns)."""
     rows, columns = values.shape[0] // size, values.shape[1] // size
     trimmed = values[: rows * size, : columns * size]
-    return cv2.resize(trimmed, (columns, rows), interpolation=cv2.INTER_AREA)
+    return cv2.resize(trimmed, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
 def block_extremes(values: NDArray[np.float32], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -20,14 +20,15 @@ MIN_BLOCKS = 4
 def noise_sigma(luma: NDArray[np.float32]) -> float:
     """Sigma of luma noise in 8-bit codes, the median high-pass spread of the flattest fifth of 16x16 blocks.
 
-    The median over blocks is robust against blocks that hold detail; a spread within the block, unlike a MAD of pixels,
-    does not fall to 0 when rounding makes most differences 0. `luma` is HxW float32 in 8-bit codes at native resolution. Returns 0 where nothing can be measured (black, white or
-    too small). Noise that a codec has smoothed counts only as far as it is still fine-grained.
+    `luma` is HxW float32 in 8-bit codes at native resolution. Returns 0 where nothing can be measured (black, white
+    or too small). Noise that a codec has smoothed counts only as far as it is still fine-grained. The median over
+    blocks ignores blocks that hold detail; within a block the spread is a root mean square, because a MAD falls to 0
+    as soon as rounding makes most differences 0.
     """
     if min(luma.shape) < 3 * BLOCK:
         return 0.0
-    detail = cv2.filter2D(luma, cv2.CV_32F, KERNEL)
-    spread = np.sqrt(block_means(detail * detail, BLOCK)) / KERNEL_GAIN
+    detail = np.square(cv2.filter2D(luma, cv2.CV_32F, KERNEL), dtype=np.float32)
+    spread = np.sqrt(block_means(detail, BLOCK)) / KERNEL_GAIN
     coarse = blocks(block_means(luma, 4), BLOCK // 4)
     level, structure = coarse.mean(axis=(2, 3)), coarse.std(axis=(2, 3))
     usable = (level > CODE_RANGE[0]) & (level < CODE_RANGE[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -25,25 +24,15 @@ from analysis.signals.noise import noise_sigma
 from toolchain.models.spec import ShotTone
 from toolchain.video.facts import VideoFacts
 from toolchain.video.picture import rgb_signal, working_size
+from toolchain.video.scan import SmallFrame
 from toolchain.video.shots import Shot
 
 FloatImage = NDArray[np.float32]
 
 SMALL_WIDTH = 480
-FACE_SIDE = 400
+FACE_SIDE = 360
 LOCAL_SHARE = 0.6  # a region that spans more of the frame than this is not local
 MEAN_SIGNALS = ("face_share", "blockiness", "noise_sigma", "blur", "banding", "flatness")
-
-
-class SmallPlanes(Protocol):
-    """A frame at most 480 px wide: luma at full small size, chroma the same or half; uint8, range as the source."""
-
-    @property
-    def y(self) -> NDArray[np.uint8]: ...
-    @property
-    def cb(self) -> NDArray[np.uint8]: ...
-    @property
-    def cr(self) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -72,43 +61,41 @@ class KeyFrameFacts:
 
 
 class SignalObserver:
-    """Observer of a scan; `shots` fills with one ShotSignals a shot, in order.
-
-    Small frames must come in presentation order. Frames of the next shot may come before `on_shot` closes this one.
-    """
+    """A toolchain.video.scan.ScanObserver; `shots` fills with one ShotSignals a shot, in order."""
 
     def __init__(self, facts: VideoFacts):
         self.shots: list[ShotSignals] = []
         self._facts = facts
-        self._full_range = facts.color.range == "full"
         self._tick = facts.time_base or Fraction(1, 1000)
-        self._graphics = GraphicsTracker(self._full_range)
-        self._counts: dict[int, NDArray[np.int64]] = {}
-        self._chroma: dict[int, tuple[float, float]] = {}
-        self._key_frames: dict[int, list[KeyFrameFacts]] = {}
+        self._begin_shot()
 
-    def on_frame(self, number: int, pts: int, small: SmallPlanes) -> None:
+    def _begin_shot(self) -> None:
+        self._full_range = self._facts.color.range == "full"
+        self._graphics = GraphicsTracker()
+        self._counts = np.zeros(tone.BINS, np.int64)
+        self._chroma: list[tuple[float, float]] = []
+        self._key_frames: list[KeyFrameFacts] = []
+
+    def on_frame(self, number: int, pts: int, small: SmallFrame) -> None:
         """Measure what is cheap on every frame: luma histogram, clipping, saturation, graphics."""
-        rgb = chroma.rgb_planes(small.y, small.cb, small.cr, self._facts.color.matrix, self._full_range)
-        self._counts[number] = tone.code_counts(small.y)
-        self._chroma[number] = float(chroma.clipped_mask(rgb).mean()), chroma.saturation(rgb)
-        self._graphics.push(float(pts * self._tick), small.y, small.cb, small.cr)
+        self._full_range = small.color.range == "full"
+        rgb = chroma.rgb_planes(small.y, small.cb, small.cr, small.color.matrix, self._full_range)
+        self._counts += tone.code_counts(small.y)
+        self._chroma.append((float(chroma.clipped_mask(rgb).mean()), chroma.saturation(rgb)))
+        self._graphics.push(float(pts * self._tick), small.y, small.cb, small.cr, self._full_range)
 
     def on_key_frame(self, shot_index: int, number: int, frame: VideoFrame) -> None:
         """Measure what needs native resolution, or a detector, on a frame that speaks for its shot."""
-        self._key_frames.setdefault(shot_index, []).append(measure_key_frame(frame, self._facts))
+        self._key_frames.append(measure_key_frame(frame, self._facts))
 
     def on_shot(self, shot: Shot) -> None:
         """Close a shot: all its frames and key frames have been seen."""
-        numbers = [number for number in sorted(self._counts) if number < shot.end_frame]
-        counts = np.sum([self._counts.pop(number) for number in numbers], axis=0, dtype=np.int64)
-        clipped, saturation = np.mean([self._chroma.pop(number) for number in numbers] or [(0.0, 0.0)], axis=0)
         graphics = block_mask(self._graphics.finish(), self._facts.width, self._facts.height)
-        self._graphics.reset()
-        key_frames = self._key_frames.pop(shot.index, [])
-        active = common_picture([key.active for key in key_frames])
+        active = common_picture([key.active for key in self._key_frames])
         picture_share = 1.0 if active is None else _area(active)
-        counts = tone.without_bars(np.broadcast_to(counts, (tone.BINS,)), 1.0 - picture_share)
+        counts = tone.without_bars(self._counts, 1.0 - picture_share)
+        clipped, saturation = np.mean(self._chroma or [(0.0, 0.0)], axis=0) / picture_share
+        face_evs = [key.face_ev for key in self._key_frames if key.face_ev is not None]
         shot_tone = tone.shot_tone(counts, self._full_range)
         low, middle, high = (shot_tone.percentile(percent) for percent in (0.5, 50.0, 99.5))
         signals = Signals(
@@ -116,14 +103,16 @@ class SignalObserver:
             p0_5=low,
             p50=middle,
             p99_5=high,
-            clipped_share=min(1.0, float(clipped) / picture_share),
+            clipped_share=min(1.0, float(clipped)),
             crushed_share=tone.crushed_share(counts, self._full_range),
-            saturation=min(1.0, float(saturation) / picture_share),
+            saturation=min(1.0, float(saturation)),
             graphics_share=float(graphics.mean()),
             letterbox=None if active is None else displayed_box(active, self._facts.rotation_deg),
-            **_mean_values(key_frames),
+            face_ev=float(np.mean(face_evs)) if face_evs else None,
+            **_mean_values(self._key_frames),
         )
-        self.shots.append(ShotSignals(shot, signals, shot_tone, graphics, self._local_boxes(key_frames)))
+        self.shots.append(ShotSignals(shot, signals, shot_tone, graphics, self._local_boxes(self._key_frames)))
+        self._begin_shot()
 
     def _local_boxes(self, key_frames: Sequence[KeyFrameFacts]) -> dict[DistortionType, Box]:
         boxes: dict[DistortionType, Box] = {}
@@ -133,13 +122,11 @@ class SignalObserver:
         return boxes
 
 
-def _mean_values(key_frames: Sequence[KeyFrameFacts]) -> dict[str, float | None]:
-    """Mean of each key-frame measurement; face_ev over the key frames with a face. Neutral without key frames."""
+def _mean_values(key_frames: Sequence[KeyFrameFacts]) -> dict[str, float]:
+    """Mean of each key-frame measurement; neutral values without key frames."""
     neutral = {name: 1.0 if name == "blockiness" else 0.0 for name in MEAN_SIGNALS}
     rows = [key.values for key in key_frames] or [neutral]
-    face_evs = [key.face_ev for key in key_frames if key.face_ev is not None]
-    means: dict[str, float | None] = {name: float(np.mean([row[name] for row in rows])) for name in MEAN_SIGNALS}
-    return {**means, "face_ev": float(np.mean(face_evs)) if face_evs else None}
+    return {name: float(np.mean([row[name] for row in rows])) for name in MEAN_SIGNALS}
 
 
 def common_picture(active: Sequence[Fractions | None]) -> Fractions | None:
@@ -165,7 +152,9 @@ def measure_key_frame(frame: VideoFrame, facts: VideoFacts) -> KeyFrameFacts:
         "underexposure": hull((luma <= tone.CRUSHED_SIGNAL) & _inside(luma.shape, active)),
         "color_banding": banded,
     }
-    local = {kind: region for kind, region in regions.items() if region is not None and _area(region) <= LOCAL_SHARE}
+    local: dict[DistortionType, Fractions] = {
+        kind: region for kind, region in regions.items() if region is not None and _area(region) <= LOCAL_SHARE
+    }
     return KeyFrameFacts(values, faces.face_ev(_luma(upright, facts.color.matrix), found), active, local)
 
 

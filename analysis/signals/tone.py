@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +19,9 @@ MAX_STOPS = math.log2(WHITE_NITS / FLOOR_NITS)
 
 
 def code_counts(luma: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Number of pixels at each of the 256 luma codes. `luma` is any uint8 array; returns int64[256]."""
-    return np.bincount(luma.ravel(), minlength=BINS)
+    """Number of pixels at each of the 256 luma codes. `luma` is HxW uint8; returns int64[256]."""
+    counts = cv2.calcHist([np.ascontiguousarray(luma)], [0], None, [BINS], [0, BINS])
+    return counts.ravel().astype(np.int64)
 
 
 def code_signals(full_range: bool) -> NDArray[np.float64]:
