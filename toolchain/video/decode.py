@@ -101,7 +101,7 @@ def decode_frames(
         _set_threads(stream, thread_count)
         preroll = _preroll_ticks(video) if filters else 0
         packets = _packets_from(container, stream, None if start_pts is None else start_pts - preroll)
-        frames = _uniform(path, video, _decoded(path, video, packets))
+        frames = _uniform(path, video, _decoded(path, video, packets, start_pts))
         for frame in _increasing(path, video, _filtered(frames, video, filters)):
             pts = pts_of(frame)
             if end_pts is not None and pts >= end_pts:
@@ -160,9 +160,12 @@ def _packets_from(container: InputContainer, stream: VideoStream, pts: int | Non
     return container.demux(stream)
 
 
-def _decoded(path: Path, video: VideoFacts, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
-    """Frames of the packets, each with a pts; InputError at the first packet or frame that is damaged."""
-    count = 0
+def _decoded(path: Path, video: VideoFacts, packets: Iterator[Packet], start_pts: int | None) -> Iterator[VideoFrame]:
+    """Frames of the packets, each with a pts; InputError at the first packet or frame that is damaged.
+
+    Pictures before `start_pts` may be broken: after a seek they can lack what they refer to, and nobody wants them.
+    """
+    count, first_pts = 0, None
     missing: set[int] = set()
 
     def damaged(what: str) -> InputError:
@@ -185,16 +188,18 @@ def _decoded(path: Path, video: VideoFacts, packets: Iterator[Packet]) -> Iterat
         if packet.size and not packet.is_discard and packet.pts is not None:
             missing.add(packet.pts)
         for frame in frames:
-            if frame.is_corrupt:
-                raise damaged("a picture does not decode cleanly")
             if frame.pts is None:
                 frame.pts = _numbered_pts(video, count)
-            missing = {pts for pts in missing if pts > frame.pts} if count == 0 else missing
+            if frame.is_corrupt and (start_pts is None or frame.pts >= start_pts):
+                raise damaged("a picture does not decode cleanly")
+            first_pts = frame.pts if first_pts is None else first_pts
             missing.discard(frame.pts)
             count += 1
             yield frame
-    if missing and video.field_order == "progressive" and video.codec in _ONE_PACKET_A_FRAME:
-        raise damaged(f"{len(missing)} pictures are missing")
+    # Pictures before the first one belong to a group that began before the file does.
+    lost = sum(first_pts is None or pts > first_pts for pts in missing)
+    if lost and video.field_order not in ("tff", "bff") and video.codec in _ONE_PACKET_A_FRAME:
+        raise damaged(f"{lost} pictures are missing")
 
 
 _ONE_PACKET_A_FRAME = ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "dnxhd", "mjpeg", "rawvideo")
@@ -273,5 +278,6 @@ def _pulled(graph: Graph, video: VideoFacts) -> Iterator[VideoFrame]:
             ticks = pts_of(frame) * frame.time_base / video.time_base
             if ticks.denominator != 1:
                 raise InputError(f"a filter moved a timestamp to {ticks} ticks of {video.time_base} s")
+            frame.duration = round(frame.duration * frame.time_base / video.time_base)
             frame.pts, frame.time_base = int(ticks), video.time_base
         yield frame

@@ -15,6 +15,11 @@ CHECKED_FRAMES = 200
 CHECKED_FRAMES_WHEN_FLAGGED_PROGRESSIVE = 30
 """Few: the flag is nearly always right, and each costs a decoded frame."""
 
+UNFLAGGED_THRESHOLD = 1.25
+"""idet's intl_thres without an interlaced flag: at its own 1.04, sharp progressive animation passes for combed, at
+1.25 every interlaced test clip is still found. With a flag the burden of proof is the other way round: 1.04."""
+
+FLAGGED_THRESHOLD = 1.04
 MIN_DECIDED = 5
 """Fewer frames than this that idet could tell (still or blank pictures) leave the verdict to the flag."""
 
@@ -26,7 +31,8 @@ def detect_field_order(path: Path, video: VideoFacts) -> FieldOrder:
     """
     flagged = video.field_order
     limit = CHECKED_FRAMES_WHEN_FLAGGED_PROGRESSIVE if flagged == "progressive" else CHECKED_FRAMES
-    tff, bff, progressive = _counts(path, video, limit)
+    threshold = FLAGGED_THRESHOLD if flagged in ("tff", "bff") else UNFLAGGED_THRESHOLD
+    tff, bff, progressive = _counts(path, video, limit, threshold)
     combed = tff + bff
     if combed + progressive < MIN_DECIDED:
         return "progressive" if flagged == "unknown" else flagged
@@ -36,7 +42,7 @@ def detect_field_order(path: Path, video: VideoFacts) -> FieldOrder:
     return "tff" if tff >= bff else "bff"
 
 
-def _counts(path: Path, video: VideoFacts, limit: int) -> tuple[int, int, int]:
+def _counts(path: Path, video: VideoFacts, limit: int, threshold: float) -> tuple[int, int, int]:
     """Frames that idet's repeated vote calls top first, bottom first and progressive."""
     graph: Graph | None = None
     seen: dict[str, str] = {}
@@ -44,7 +50,9 @@ def _counts(path: Path, video: VideoFacts, limit: int) -> tuple[int, int, int]:
         if graph is None:
             graph = Graph()
             source = graph.add("buffer", buffer_arguments(frame, video.time_base))
-            graph.link_nodes(source, graph.add("idet"), graph.add("buffersink")).configure()
+            graph.link_nodes(
+                source, graph.add("idet", f"intl_thres={threshold}"), graph.add("buffersink")
+            ).configure()
             graph.vpush(frame)  # idet compares neighbours and answers one frame late
             continue
         graph.vpush(frame)
