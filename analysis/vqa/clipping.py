@@ -13,6 +13,9 @@ SOURCE_CLIP = (219 - 1) / 219
 """Signal from which a source counts as clipped itself: code 235 in 8 bits, less one for rounding."""
 
 FLAT_TOP = 0.99
+DIM_NITS = 20.0
+"""A frame that stays below has no highlights to clip, and its brightest pixels are coding steps."""
+
 CRUSHED_NITS = 0.02
 VISIBLE_NITS = 0.15
 """A source signal of 5 %. On a 203-nit display what lies below is black to the eye."""
@@ -27,7 +30,7 @@ def clipped_points(view: View, peak_nits: float) -> float:
     signal = _largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
     source, output = _largest(view.source), _largest(view.output)
     top = min(peak_nits, _brightest(output))
-    if top < 0.5 * REFERENCE_WHITE_NITS:
+    if _brightest(source) < DIM_NITS:
         return 0.0
     signal_top = min(REFERENCE_WHITE_NITS, _brightest(signal)) * SOURCE_CLIP**BT1886_GAMMA
     had_detail = (signal < signal_top) & (source < FLAT_TOP * _brightest(source))

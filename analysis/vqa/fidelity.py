@@ -15,8 +15,8 @@ _WEIGHTS = np.array([1.0, 0.25, 1.0], np.float32)
 
 
 def delta_e(view: View) -> Image:
-    """dE-ITP of each half-size pixel, 720 sqrt(dI^2 + 0.25 dCt^2 + dCp^2)."""
-    difference = view.half_mapped_itp - view.half_source_itp
+    """dE-ITP of each half-size pixel and its neighbours, 720 sqrt(dI^2 + 0.25 dCt^2 + dCp^2)."""
+    difference = view.soft_mapped_itp - view.soft_source_itp
     return 720 * np.sqrt(np.square(difference) @ _WEIGHTS)
 
 

@@ -10,8 +10,8 @@ from analysis.vqa.view import MIDTONES_NITS, View
 
 BLOCK_PIXELS = 16
 FLAT_SHARE = 0.2
-FLOOR_PU = 0.5
-"""Steps of ten-bit PQ as they show in PU21: below this, both sides count as clean."""
+FLOOR_PU = 1.0
+"""One to two codes of ten-bit PQ in PU21: below this, both sides count as clean."""
 
 _LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 """Gain 1 on white noise and 0 on slopes: J. Immerkaer, Fast Noise Variance Estimation, CVIU 64 (1996)."""
@@ -20,7 +20,7 @@ _LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 def amplification(view: View) -> float | None:
     """Noise sigma of the output over the source's in PU21, on the flattest fifth of blocks that are not highlights.
 
-    Highlights (above 100 nits) stay out: an expansion spreads them, and their grain with them, by intent. None where
+    Highlights (above 60 nits) stay out: an expansion spreads them, and their grain with them, by intent. None where
     no block lies below.
     """
     height, width = (size // BLOCK_PIXELS for size in view.source_y.shape)

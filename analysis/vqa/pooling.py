@@ -50,7 +50,8 @@ class FrameGate:
     def result(self) -> GateResult:
         if not self._values:
             return nothing_measured(self.name, self.unit, self.limit, self.absent)
-        shot, value = max(((shot, _upper_quartile(v)) for shot, v in self._values.items()), key=lambda item: item[1])
+        value, first = max((_upper_quartile(values), -shot) for shot, values in self._values.items())
+        shot = -first
         worst = sorted(self._values[shot], key=lambda item: (-item[0], item[1]))[:MAX_NAMED_FRAMES]
         detail = f"worst in shot {shot}" + (f"; {self.detail}" if self.detail else "")
         return judged(self.name, self.unit, value, self.limit, detail, (number for _, number in worst))

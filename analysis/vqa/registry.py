@@ -17,7 +17,7 @@ from analysis.vqa.view import View
 def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
     """A fresh set of gates, one of each kind."""
     ev, peak = controls.mid_gain_ev, controls.peak_nits
-    free = "mid-tones were left to the model" if ev is None else "no tones below 100 nits"
+    free = "mid-tones were left to the model" if ev is None else "no tones below 60 nits"
     grey = "no coloured pixels"
     return (
         FrameGate("fidelity_median", "dE-ITP", limits.fidelity_median, fidelity.median, ""),
@@ -31,7 +31,7 @@ def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
         ShotJumpGate(limits.shot_jump),
         FrameGate("hue_median", "degree", limits.hue_median, hue.median, grey),
         FrameGate("hue_p95", "degree", limits.hue_p95, hue.p95, grey),
-        FrameGate("skin", "degree", limits.skin, hue.skin_median, "no skin"),
+        FrameGate("skin", "degree", limits.skin, hue.skin_shift, "no skin"),
         FrameGate("gamut", "% of pixels", limits.gamut, gamut.outside_bt2020_percent, ""),
         FrameGate("gamut_p3", "% of pixels", limits.gamut_p3, gamut.outside_p3_percent, ""),
         FrameGate("graphics", "nits", limits.graphics, partial(graphics.bright_nits, mid_gain_ev=ev), ""),

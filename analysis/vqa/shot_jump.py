@@ -33,7 +33,7 @@ class _Shot:
 
 @dataclass
 class ShotJumpGate:
-    """Change of the log gain of equal mid-tones (5 to 100 nits) from one shot to the next judged one, in stops.
+    """Change of the log gain of equal mid-tones (5 to 60 nits) from one shot to the next judged one, in stops.
 
     Compared tone by tone, so that a bright shot after a dark one is no jump. Highlights stay out: a model that adapts
     them to the shot does what it is for. Cuts whose two sides share no mid-tone hold nothing to compare.

@@ -60,8 +60,8 @@ class JudgeControls(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    peak_nits: float = Field(1000.0, ge=203.0, le=10000.0)
-    mid_gain_ev: float | None = Field(0.0, ge=-2.0, le=2.0)
+    peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
+    mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
 
 
 class Limits(BaseModel):

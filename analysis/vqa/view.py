@@ -20,13 +20,17 @@ from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse, pq_eotf_inverse
 
-MIDTONES_NITS = (5.0, 100.0)
-"""Where the convention of BT.2408 anchors an expansion: SDR signals of about 21 % to 74 %."""
+MIDTONES_NITS = (5.0, 60.0)
+"""Where the convention of BT.2408 anchors an expansion: SDR signals of 21 % to 60 %. Published curves bend above:
+BT.2446 A is a stop over the anchor at 100 nits, which is expansion and no error of exposure."""
 
 LOG_FLOOR_NITS = 0.1
 """Added before a logarithm: below it, coding steps and not pictures decide."""
 
 MAX_EXPOSURE_STOPS = 3.0
+CONTRAST_RANGE = (0.8, 1.25)
+FIT_NITS = 0.5
+TINY_NITS = 1e-4
 CURVE_BINS = 24
 TABLE_STEPS = 16384
 TABLE_TOP = 10.0
@@ -35,7 +39,7 @@ TABLE_TOP = 10.0
 class View:
     """One frame pair and its derived pictures, float32. Values not finite are black here; the gamut gate counts them.
 
-    `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `*_itp` ICtCp.
+    `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `soft_*` ICtCp blurred.
     """
 
     def __init__(self, pair: FramePair):
@@ -101,6 +105,14 @@ class View:
         gain = target / np.maximum(self.half_output_y, np.float32(1e-4))
         return to_ictcp(np.asarray(self.half_output * gain[..., None], np.float32))
 
+    @cached_property
+    def soft_source_itp(self) -> Image:
+        return _soft(self.half_source_itp)
+
+    @cached_property
+    def soft_mapped_itp(self) -> Image:
+        return _soft(self.half_mapped_itp)
+
 
 def mix(rgb: Image, matrix: NDArray[np.float64]) -> Image:
     """A 3x3 or 1x3 matrix on each pixel, float32."""
@@ -139,24 +151,36 @@ def binned_mean(
 
 
 def matched_luminance(source_y: Image, output_y: Image) -> Image:
-    """`output_y` brought back to the source's range: one fitted exposure, above mid-tones a fitted monotone curve.
+    """`output_y` brought back to the source's range: fitted exposure and contrast below highlights, a curve above.
 
-    What an expansion may do is raise highlights by any rising curve; what it may not do is change the tones below,
-    their order, or colours. So below the highest mid-tone (100 nits) only one exposure is taken out, and above it
-    the mean source luminance for each output luminance, made monotone. A standard roll-off such as the BT.2390 EETF
-    is no fit here: it undoes one particular expansion and reads every other one as damage.
+    What an expansion may do is raise highlights by any rising curve and give the tones below another exposure and,
+    within a quarter, another contrast (BT.2446 B has 1.16). What it may not do is change their order, or colours, or
+    one place and not another. So below 60 nits a straight line in log light is taken out, and above it the mean
+    source luminance for each output luminance, made monotone. A standard roll-off such as the BT.2390 EETF is no fit
+    here: it undoes one particular expansion and reads every other one as damage.
     """
-    source, output = stops(source_y), stops(output_y)
-    middle = (source_y >= MIDTONES_NITS[0]) & (source_y <= MIDTONES_NITS[1])
-    if np.count_nonzero(middle) < 0.01 * middle.size:
-        middle = source_y <= MIDTONES_NITS[1]
-    shift = float(np.median((output - source)[middle])) if middle.any() else 0.0
+    source, output = (np.log2(np.maximum(y, np.float32(TINY_NITS))) for y in (source_y, output_y))
+    level, contrast = _fit_line(source, output, (source_y >= FIT_NITS) & (source_y <= MIDTONES_NITS[1]))
+    matched = (output - np.float32(level)) / np.float32(contrast)
     knee = float(np.log2(MIDTONES_NITS[1]))
-    matched = output - np.float32(np.clip(shift, -MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
     high = matched > knee
     if high.any():
         matched[high] = _monotone_curve(matched[high], source[high], knee)
-    return np.maximum(np.exp2(matched) - np.float32(LOG_FLOOR_NITS), 0)
+    return np.exp2(matched)
+
+
+def _fit_line(source: Image, output: Image, fitted: NDArray[np.bool_]) -> tuple[float, float]:
+    """(level, contrast) of output = level + contrast * source over the fitted pixels, both bounded."""
+    if np.count_nonzero(fitted) < 0.01 * fitted.size:
+        return 0.0, 1.0
+    x, y = source[fitted], output[fitted]
+    deviation = x - x.mean(dtype=np.float64)
+    variance = float(np.mean(deviation**2))
+    contrast = float(np.mean(deviation * y)) / variance if variance > 0.1 else 1.0
+    contrast = float(np.clip(contrast, *CONTRAST_RANGE))
+    shift = float(np.median(y - x))
+    shift = float(np.clip(shift, -MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
+    return float(np.median(x)) * (1 - contrast) + shift, contrast
 
 
 def _monotone_curve(matched: Image, source: Image, knee: float) -> Image:
@@ -186,6 +210,11 @@ def _half(image: Image) -> Image:
     height, width = image.shape[:2]
     half = cv2.resize(image, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
     return np.asarray(half, np.float32)
+
+
+def _soft(image: Image) -> Image:
+    """A box of 7x7: what a model does to colours it does to areas; what a good encoder does is finer."""
+    return np.asarray(cv2.blur(image, (7, 7)), np.float32)
 
 
 def _finite(image: Image) -> Image:

@@ -1,0 +1,170 @@
+"""Every gate passes what is good and fails what is known to be damaged, at three strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.vqa.registry import GATE_NAMES
+from analysis.vqa.spec import FramePair, JudgeControls
+from analysis.vqa.view import luminance
+from tests.analysis.vqa.pictures import HEIGHT, WIDTH, Image, expanded, judged, pair, scene, skin_patch
+
+
+def _film(change: Callable[[Image, int, int], Image], good: Callable[[Image], Image] = expanded) -> list[FramePair]:
+    """Two shots of three consecutive frames; `change` gets the good output, the shot and the frame."""
+    return [
+        pair(source := scene(shot, n), change(good(source), shot, n), 3 * shot + n, shot, shot)
+        for shot in (0, 1)
+        for n in range(3)
+    ]
+
+
+def _turned(output: Image, degrees: float) -> Image:
+    axis = np.full(3, np.radians(degrees) / np.sqrt(3))
+    return np.maximum(output @ cv2.Rodrigues(axis)[0].T.astype(np.float32), 0)
+
+
+def _saturated(output: Image, factor: float) -> Image:
+    y = luminance(output)[..., None]
+    return y + np.float32(factor) * (output - y)
+
+
+def _grainy(output: Image, sigma: float) -> Image:
+    grain = np.random.default_rng(1).normal(0, sigma, output.shape[:2])[..., None]
+    return np.maximum(output * (1 + grain), 0).astype(np.float32)
+
+
+def _blotched(output: Image, nits: float) -> Image:
+    x, y = np.meshgrid(np.linspace(0, 9, WIDTH), np.linspace(0, 5, HEIGHT))
+    return output + nits * np.maximum(np.sin(x) * np.sin(y), 0).astype(np.float32)[..., None]
+
+
+def _in_the_middle(output: Image, factor: float) -> Image:
+    damaged = output.copy()
+    damaged[HEIGHT // 3 : 2 * HEIGHT // 3] *= np.float32(factor)
+    return damaged
+
+
+DAMAGE: list[tuple[str, Callable[[Image, int, int, float], Image], tuple[float, float, float]]] = [
+    ("exposure", lambda o, s, n, x: o * 2**x, (-1.0, 0.75, 1.0)),
+    ("hue_median", lambda o, s, n, x: _turned(o, x), (8.0, 12.0, 20.0)),
+    ("hue_p95", lambda o, s, n, x: _turned(o, x), (8.0, 12.0, 20.0)),
+    ("crushing", lambda o, s, n, x: np.where(luminance(o)[..., None] < x, 0, o), (4.0, 8.0, 16.0)),
+    ("clipping", lambda o, s, n, x: np.minimum(o, x), (40.0, 80.0, 150.0)),
+    ("noise", lambda o, s, n, x: _grainy(o, x), (0.06, 0.12, 0.25)),
+    ("flicker", lambda o, s, n, x: o * (1 + x * (-1) ** n), (0.05, 0.1, 0.2)),
+    ("flicker_tile", lambda o, s, n, x: _in_the_middle(o, 1 + x * (-1) ** n), (0.07, 0.1, 0.2)),
+    ("shot_jump", lambda o, s, n, x: o * 2 ** (x * s), (0.35, 0.5, 1.0)),
+    ("gamut", lambda o, s, n, x: _saturated(o, x), (4.0, 6.0, 8.0)),
+    ("gamut_p3", lambda o, s, n, x: np.maximum(_saturated(o, x), 0), (3.0, 4.0, 6.0)),
+    ("fidelity_median", lambda o, s, n, x: _blotched(o, x), (20.0, 40.0, 80.0)),
+    ("fidelity_p95", lambda o, s, n, x: _blotched(o, x), (10.0, 20.0, 40.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("gate", "change", "strength"),
+    [pytest.param(g, c, x, id=f"{g}-{x}") for g, c, strengths in DAMAGE for x in strengths],
+)
+def test_damage_is_caught(gate: str, change: Callable[..., Image], strength: float):
+    result = judged(*_film(lambda o, s, n: change(o, s, n, strength)))[gate]
+    assert result.state == "failed", result
+    assert result.value is not None
+    assert result.limit is not None
+    assert result.value > result.limit
+    assert result.frames
+
+
+@pytest.mark.parametrize("good", [lambda x: x, expanded, lambda x: expanded(x, 400.0)], ids=["direct", "1000", "400"])
+def test_good_results_pass_every_gate(good: Callable[[Image], Image]):
+    results = judged(*_film(lambda output, shot, n: output, good))
+    assert {name: gate.state for name, gate in results.items()} == dict.fromkeys(GATE_NAMES, "passed")
+
+
+def test_doing_nothing_measures_nothing_but_zero():
+    results = judged(*_film(lambda output, shot, n: output, lambda x: x))
+    assert results["noise"].value == 1.0
+    assert max(gate.value or 0.0 for name, gate in results.items() if name != "noise") < 0.1
+
+
+@pytest.mark.parametrize("degrees", [8.0, 12.0, 20.0])
+def test_turned_skin_is_caught(degrees: float):
+    source = skin_patch()
+    assert judged(pair(source, expanded(source)))["skin"].state == "passed"
+    assert judged(pair(source, _turned(expanded(source), degrees)))["skin"].state == "failed"
+
+
+@pytest.mark.parametrize("nits", [320.0, 500.0, 800.0])
+def test_glaring_text_is_caught(nits: float):
+    source, mask = scene(), np.zeros((HEIGHT, WIDTH), np.float32)
+    source[70:80, 40:120], mask[70:80, 40:120] = 203, 1
+    good, bad = source.copy(), source.copy()
+    bad[70:80, 40:120] = nits
+    assert judged(FramePair(0, 0, 0, source, good, mask))["graphics"].state == "passed"
+    assert judged(FramePair(0, 0, 0, source, bad, mask))["graphics"].state == "failed"
+
+
+def test_exposure_follows_the_mid_gain_that_was_asked_for():
+    source = scene()
+    raised = pair(source, source * np.float32(2**0.8))
+    assert judged(raised)["exposure"].state == "failed"
+    assert judged(raised, controls=JudgeControls(mid_gain_ev=0.8))["exposure"].value == pytest.approx(0, abs=0.02)
+    free = judged(raised, controls=JudgeControls(mid_gain_ev=None))["exposure"]
+    assert (free.state, free.value) == ("passed", 0.0)
+    assert "left to the model" in free.detail
+
+
+def test_a_raised_black_frame_is_no_exposure():
+    black = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    assert judged(pair(black, black))["exposure"].value == 0
+    assert judged(pair(black, black + 1))["exposure"].state == "failed"
+
+
+def test_what_cannot_go_wrong_passes_and_what_was_not_seen_is_not_measured():
+    grey = np.full((HEIGHT, WIDTH, 3), 30, np.float32)
+    results = judged(FramePair(0, 0, 0, grey, grey))
+    assert (results["shot_jump"].state, results["shot_jump"].detail) == ("passed", "no cut")
+    assert results["skin"].state == results["hue_median"].state == "passed"
+    assert {name for name, gate in results.items() if gate.state == "not_measured"} == {
+        "flicker",
+        "flicker_tile",
+        "graphics",
+    }
+
+
+def test_no_frames_measure_nothing_that_could_be_wrong():
+    results = judged()
+    assert results["fidelity_p95"].state == results["shot_jump"].state == results["flicker"].state == "not_measured"
+
+
+def test_broken_numbers_fail_the_gamut_gate():
+    source = scene()
+    broken = source.copy()
+    broken[10:20, 10:20] = np.nan
+    broken[30:40, 10:20] = np.inf
+    results = judged(pair(source, broken))
+    assert results["gamut"].state == "failed"
+    assert all(gate.value is None or np.isfinite(gate.value) for gate in results.values())
+
+
+def test_a_moving_picture_does_not_flicker_under_a_static_curve():
+    frames = [scene(3, 8 * n) for n in range(6)]
+    assert judged(*(pair(f, expanded(f), n) for n, f in enumerate(frames)))["flicker"].value < 0.005  # type: ignore[operator]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    source=st.floats(0, 250, width=32),
+    output=st.floats(0, 10000, width=32),
+    size=st.sampled_from([(1, 1), (1, 7), (9, 16), (17, 33)]),
+)
+def test_flat_frames_never_give_nan(source: float, output: float, size: tuple[int, int]):
+    flat = [np.full((*size, 3), value, np.float32) for value in (source, output)]
+    results = judged(pair(flat[0], flat[1], 0), pair(flat[0], flat[1], 1))
+    assert all(gate.value is None or np.isfinite(gate.value) for gate in results.values())

@@ -1,0 +1,206 @@
+"""Verdicts: every outcome, the gains, the interval, and the limits file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.schema import GateResult, Verdict
+from analysis.vqa import gain as gains
+from analysis.vqa.judge import Judge
+from analysis.vqa.registry import GATE_NAMES, METRICS, make_gates, required_gates, stage_metric
+from analysis.vqa.spec import JudgeControls, load_limits, output_nits, source_nits
+from analysis.vqa.verdict import Gain, bootstrap_interval, decide, judge_candidate, pick, verify_pairs
+from analysis.vqa.view import View, to_ictcp, to_pu21
+from tests.analysis.vqa.pictures import BT709, expanded, pair, scene
+from toolchain.color.ictcp import ictcp_from_nits
+from toolchain.color.pu21 import pu21_encode
+from toolchain.color.transfer import pq_eotf_inverse
+from toolchain.errors import AgentError, UsageError
+
+LIMITS, CONTROLS = load_limits(), JudgeControls()
+
+
+def _film(peak_nits: float = 1000.0, shots: int = 3):
+    for number in range(3 * shots):
+        source = scene(number // 3, number % 3)
+        output = expanded(source, peak_nits) if peak_nits > 203 else source
+        yield pair(source, output, number, number // 3, number // 3)
+
+
+def _gates(**states: str) -> list[GateResult]:
+    return [
+        GateResult(gate=name, state=states.get(name, "passed"), value=2.0, limit=1.0, unit="stop", frames=(7,))  # type: ignore[arg-type]
+        for name in GATE_NAMES
+    ]
+
+
+def test_an_expansion_is_accepted_and_doing_nothing_gains_exactly_zero():
+    better = verify_pairs(_film(), "bt2446a", LIMITS, CONTROLS)
+    same = verify_pairs(_film(203), "direct203", LIMITS, CONTROLS)
+    assert (better.outcome, same.outcome) == ("accept", "accept_no_gain")
+    assert better.gain_low is not None
+    assert 0 < better.gain_low <= better.gain
+    assert same.gain == same.gain_low == same.gain_high == 0
+    assert pick([same, better]) is better
+
+
+def test_a_copy_under_another_name_is_no_gain_either():
+    assert verify_pairs(_film(203), "bt2446a", LIMITS, CONTROLS).outcome == "accept_no_gain"
+
+
+@pytest.mark.parametrize(
+    ("model_id", "gates", "gain", "outcome", "words"),
+    [
+        ("m", _gates(exposure="failed"), Gain(9, 8, 10, 1), "reject", "exposure 2 stop is over its limit of 1"),
+        ("direct203", _gates(hue_p95="failed"), Gain(0, 0, 0, 1), "reject", "frames 7"),
+        ("m", _gates(exposure="failed", skin="not_measured"), Gain(9, 8, 10, 1), "reject", "exposure"),
+        ("m", _gates(skin="not_measured"), Gain(9, 8, 10, 1), "uncertain", "skin"),
+        ("m", _gates()[1:], Gain(9, 8, 10, 1), "uncertain", GATE_NAMES[0]),
+        ("direct203", _gates(), Gain(0.3, 0.2, 0.4, 0.1), "accept_no_gain", "Doing nothing"),
+        ("m", _gates(), Gain(-5, -6, -4, 1), "reject", "Worse than doing nothing"),
+        ("m", _gates(), Gain(-0.5, -2, 1, 1), "accept_no_gain", "No measured improvement"),
+        ("m", _gates(), Gain(0.9, 0.8, 1.0, 1), "accept_no_gain", "test-retest noise 1.00"),
+        ("m", _gates(), Gain(5, -1, 11, 1), "uncertain", "includes 0"),
+        ("m", _gates(), Gain(5, None, None, 1), "uncertain", "interval"),
+        ("m", _gates(), Gain(5, 4, 6, 1), "accept", "+5.00 (+4.00 to +6.00)"),
+    ],
+)
+def test_every_outcome_and_its_reason(model_id: str, gates: list[GateResult], gain: Gain, outcome: str, words: str):
+    assert decide(model_id, gates, gain, "verify")[0] == outcome
+    assert words in decide(model_id, gates, gain, "verify")[1]
+
+
+def test_a_pilot_needs_no_flicker_and_takes_a_single_frame():
+    blind = _gates(flicker="not_measured", flicker_tile="not_measured")
+    assert decide("m", blind, Gain(5, None, None, 1), "pilot")[0] == "accept"
+    assert decide("m", blind, Gain(5, 4, 6, 1), "verify")[0] == "uncertain"
+    assert set(required_gates("verify")) - set(required_gates("pilot")) == {"flicker", "flicker_tile"}
+
+
+def test_no_frames_are_uncertain():
+    verdict = verify_pairs([], "m", LIMITS, CONTROLS)
+    assert (verdict.outcome, verdict.gain, verdict.metrics) == ("uncertain", 0.0, {})
+
+
+def test_pick_takes_the_largest_gain_of_the_accepted_and_the_first_of_equals():
+    def verdict(model_id: str, outcome: str, gain: float) -> Verdict:
+        return Verdict(model_id=model_id, outcome=outcome, gain=gain, gates=(), reason="")  # type: ignore[arg-type]
+
+    a, b, c = verdict("a", "accept", 1), verdict("b", "reject", 9), verdict("c", "accept", 1)
+    assert pick([b, a, c]) is a
+    assert pick([b, verdict("d", "uncertain", 3)]) is None
+    assert pick([]) is None
+
+
+def test_selection_and_acceptance_are_two_metrics():
+    select, accept = stage_metric("pilot"), stage_metric("verify")
+    assert select.name != accept.name
+    assert select.measure is not accept.measure
+    assert [metric.role for metric in METRICS].count("selection") == 1
+    assert [metric.role for metric in METRICS].count("acceptance") == 1
+    judge = Judge(LIMITS, CONTROLS)
+    for one in _film():
+        judge.add(one)
+    pilot, verify = (judge_candidate("m", judge, stage) for stage in ("pilot", "verify"))  # type: ignore[arg-type]
+    assert pilot.gain == pilot.metrics["selection_score"]
+    assert verify.gain == verify.metrics["acceptance_gain"]
+    assert pilot.gain != verify.gain
+
+
+def test_the_two_metrics_see_different_things():
+    source = scene()
+    louder, expanded_a_little = (View(pair(source, output)) for output in (source * 1.6, expanded(source, 320.0)))
+    assert gains.selection_score(louder) > gains.selection_score(expanded_a_little) > 0
+    assert gains.acceptance_gain(louder) < 0 < gains.acceptance_gain(expanded_a_little)
+
+
+def test_more_highlights_score_more_until_they_glare():
+    source = scene()
+    scores = [gains.selection_score(View(pair(source, expanded(source, peak)))) for peak in (300.0, 500.0, 800.0)]
+    assert scores == sorted(scores)
+    assert scores[0] > 0
+    white = np.full_like(source, 203)
+    glare = View(pair(white, white * 4))
+    assert gains.selection_score(glare) < 0
+    assert gains.acceptance_gain(glare) < 0
+
+
+def test_frames_of_a_window_must_rise_and_shots_may_come_in_any_order():
+    pairs = list(_film())
+    forward, backward = Judge(LIMITS, CONTROLS), Judge(LIMITS, CONTROLS)
+    for one in pairs:
+        forward.add(one)
+    for one in [*pairs[6:], *pairs[3:6], *pairs[:3]]:
+        backward.add(one)
+    assert forward.gates() == backward.gates()
+    assert forward.metrics() == backward.metrics()
+    with pytest.raises(AgentError, match="must rise"):
+        forward.add(pairs[0])
+
+
+def test_the_same_pairs_give_the_same_verdict_with_any_number_of_threads():
+    before = cv2.getNumThreads()
+    try:
+        verdicts = []
+        for threads in (1, 4):
+            cv2.setNumThreads(threads)
+            verdicts.append(verify_pairs(_film(shots=2), "m", LIMITS, CONTROLS))
+    finally:
+        cv2.setNumThreads(before)
+    assert verdicts[0] == verdicts[1]
+
+
+def test_units_are_shots_then_windows_then_frames():
+    source = scene()
+    for places, count in ((((0, 0), (1, 0)), 2), (((0, 0), (0, 1), (0, 1)), 2), (((0, 0), (0, 0), (0, 0)), 3)):
+        judge = Judge(LIMITS, CONTROLS)
+        for number, (shot, window) in enumerate(places):
+            judge.add(pair(source, source, number, shot, window))
+        assert judge.units("acceptance_gain").shape == (count,)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12))
+def test_the_interval_lies_within_the_units_and_does_not_change(units: list[float]):
+    low, high = bootstrap_interval(np.array(units), 200)
+    assert min(units) - 1e-9 <= low <= high <= max(units) + 1e-9
+    assert bootstrap_interval(np.array(units), 200) == (low, high)
+
+
+def test_gate_names_are_those_of_the_gates():
+    assert tuple(gate.name for gate in make_gates(LIMITS, CONTROLS)) == GATE_NAMES
+
+
+def test_tables_agree_with_the_colour_functions():
+    nits = np.geomspace(0.006, 9999, 3000).astype(np.float32).reshape(-1, 10, 3)
+    assert np.abs(to_pu21(nits) - pu21_encode(nits)).max() < 0.05
+    assert np.abs(to_ictcp(nits) - ictcp_from_nits(nits)).max() < 5e-4
+
+
+def test_constructors_read_signals_in_nits():
+    white = np.ones((2, 2, 3))
+    assert source_nits(white, BT709) == pytest.approx(203 * np.ones((2, 2, 3)), rel=1e-5)
+    assert output_nits(white * pq_eotf_inverse(203.0), "hdr10") == pytest.approx(203 * white, rel=1e-3)
+    assert output_nits(white * 0.75, "hlg") == pytest.approx(203 * white, rel=5e-3)
+    assert source_nits(white, BT709).dtype == output_nits(white, "hlg").dtype == np.float32
+
+
+def test_pictures_of_different_sizes_are_our_mistake():
+    with pytest.raises(AgentError, match="same size"):
+        pair(scene(), scene()[:10])
+
+
+@pytest.mark.parametrize("text", ["exposure: 0.5", "[1, 2]", "exposure: [", "\xff"])
+def test_unusable_limits_are_refused(tmp_path: Path, text: str):
+    path = tmp_path / "limits.yaml"
+    path.write_text(text, "latin-1")
+    with pytest.raises(UsageError, match="Gate limits"):
+        load_limits(path)
+    with pytest.raises(UsageError, match="Gate limits"):
+        load_limits(tmp_path / "missing.yaml")
