@@ -21,6 +21,7 @@ from toolchain.video.facts import ColorInterpretation
 
 Chroma = Literal["4:0:0", "4:2:0", "4:2:2", "4:4:4", "4:1:1", "4:4:0", "rgb"]
 Planes = tuple[NDArray[Any], ...]
+Floats = NDArray[np.float32]
 Shape = tuple[int, int]
 
 _STEP: dict[str, tuple[int, int]] = {
@@ -82,7 +83,7 @@ class GraphicsMask:
     between the blocks' centres.
     """
 
-    weights: NDArray[np.float32]
+    weights: Floats
     lut: Lut3d
 
 
@@ -110,7 +111,7 @@ def apply(planes: Planes, out: Planes, spec: FrameSpec, lut: Lut3d, graphics: Gr
         (spec.width, spec.height),
         _STEP[spec.chroma],
         _shift(spec),
-        _grid_matrix(spec.bit_depth, spec.chroma, spec.color, lut.size, lut.domain_max),
+        _grid_matrix(spec.bit_depth, _plane_matrix(spec), spec.color.range, lut.size, lut.domain_max),
         (_read_only(lut.table), graphics_table),
         lut.size,
         mask,
@@ -133,24 +134,31 @@ def _shift(spec: FrameSpec) -> tuple[float, float]:
     return across, down
 
 
+def _plane_matrix(spec: FrameSpec) -> str:
+    """The matrix that the planes need: "grey" for one plane, "rgb" whenever they are G, B, R, else the tagged one."""
+    if spec.chroma == "4:0:0":
+        return "grey"
+    return "rgb" if spec.chroma == "rgb" else spec.color.matrix
+
+
 @lru_cache(maxsize=64)
-def _grid_matrix(
-    bit_depth: int, chroma: Chroma, color: ColorInterpretation, size: int, domain_max: float
-) -> NDArray[np.float32]:
+def _grid_matrix(bit_depth: int, matrix: str, range_: str, size: int, domain_max: float) -> Floats:
     """(3, 4): the three planes' codes and 1 -> R, G, B as squared grid coordinates, 0 to (size - 1)**2."""
-    y_offset, y_scale, c_offset, c_scale = code_range(bit_depth, color.range)
+    y_offset, y_scale, c_offset, c_scale = code_range(bit_depth, range_)
     offset, scale = np.array([y_offset, c_offset, c_offset]), np.array([y_scale, c_scale, c_scale])
-    if chroma == "4:0:0":
+    if matrix == "grey":
         to_rgb = np.array([[1.0, 0.0, 0.0]] * 3)
-    elif chroma == "rgb" or color.matrix == "rgb":
+    elif matrix == "rgb":
         to_rgb, offset, scale = _GBR_TO_RGB, np.full(3, y_offset), np.full(3, y_scale)
     else:
-        to_rgb = ycbcr_to_rgb_matrix(color.matrix)
-    matrix = np.column_stack([to_rgb / scale, -(to_rgb @ (offset / scale))]) * ((size - 1) ** 2 / domain_max)
-    return _read_only(matrix.astype(np.float32))
+        to_rgb = ycbcr_to_rgb_matrix(matrix)
+    to_grid = np.column_stack([to_rgb / scale, -(to_rgb @ (offset / scale))]) * ((size - 1) ** 2 / domain_max)
+    return _read_only(to_grid.astype(np.float32))
 
 
-def _mask(graphics: GraphicsMask | None, spec: FrameSpec, lut: Lut3d) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _mask(
+    graphics: GraphicsMask | None, spec: FrameSpec, lut: Lut3d
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The mask (no rows: none) and the table it blends in."""
     if graphics is None or not graphics.weights.any():
         return _read_only(np.empty((0, 0), np.float32)), _read_only(lut.table)

@@ -1,12 +1,11 @@
 """The compiled half of `toolchain.kernel`: one frame, row by row, through a 3D LUT.
 
-Each luma row: its chroma is widened to full size, every pixel becomes a cell of the table and three weights (loops
-that vectorise), then four table rows are mixed (one 128-bit vector holds Y', Cb, Cr), and the chroma that comes
-out is filtered down again. Rows are worked on in chunks that stay in the first-level cache. Measured reasons for
-the shape of this code: `benchmarks/colour_stage.py`.
+Each luma row: its chroma is widened to full size, every pixel becomes a tetrahedron of the table and three fractions
+(loops that vectorise), then four table rows are mixed (one 128-bit vector holds Y', Cb, Cr), and the chroma that
+comes out is filtered down again. Rows are worked on in chunks that stay in the first-level cache.
 
-Compiled on first use for the dtype met (uint8 or uint16 in) and cached by numba. The GIL is released: frames run in
-parallel on threads.
+Compiled on first use for the dtype met (uint8 or uint16 in; seconds), then cached by numba. The GIL is released:
+frames run in parallel on threads. `benchmarks/colour_stage.py` measures it.
 """
 
 from __future__ import annotations
@@ -18,25 +17,36 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-_jit = njit(nogil=True, cache=True, fastmath=True, boundscheck=False, error_model="numpy")
-"""fastmath is safe: samples are integers, tables are checked to be finite, so no NaN and no infinity arises."""
 
-CHUNK = 256
+def _jit(function: Any) -> Any:
+    """Compiled on first call. fastmath is safe: samples are integers and tables finite, so no NaN arises."""
+    options = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
+    try:
+        return njit(function, cache=True, **options)
+    except RuntimeError:
+        # No folder to cache in can be written (package, $HOME, $NUMBA_CACHE_DIR): compile in each process.
+        return njit(function, **options)
+
+
+_intrinsic: Any = intrinsic
+"""Untyped: numba itself passes the decorated function's first argument."""
+
+CHUNK = 512
 """Pixels worked on at a time."""
 
 MASK_BLOCK = 16
 """Luma pixels, both ways, that one value of a graphics mask covers."""
 
 
-@intrinsic
-def _mix_rows(typing_context: Any, table: Any, i0: Any, i1: Any, i2: Any, i3: Any, w0: Any, w1: Any, w2: Any, w3: Any):
+@_intrinsic
+def _mix_rows(typing_context, table, i0, i1, i2, i3, w0, w1, w2, w3):
     """The first three columns of w0 * table[i0] + ... + w3 * table[i3], for byte offsets i of 16-byte rows.
 
     LLVM does not find the 128-bit loads by itself; written out, they make the mixing 1.7 times as fast.
     """
     signature = types.UniTuple(types.float32, 3)(table, i0, i1, i2, i3, w0, w1, w2, w3)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         int32, int64 = ir.IntType(32), ir.IntType(64)
         vector = ir.VectorType(ir.FloatType(), 4)
         undefined = ir.Constant(vector, ir.Undefined)
@@ -107,7 +117,7 @@ def _widen(padded, columns, step, shift, out):
 
 @_jit
 def _locate(first, second, third, matrix, size, offsets, weights):
-    """Each pixel's cell and tetrahedron: byte offsets of three table rows, and fractions sorted downwards.
+    """Each pixel's tetrahedron: byte offsets of three of its table rows, and the cell's fractions sorted downwards.
 
     `matrix` (3, 4) takes codes to squared grid coordinates of R, G, B; they are clamped to the grid.
     """
@@ -116,7 +126,9 @@ def _locate(first, second, third, matrix, size, offsets, weights):
     b0, b1, b2, b3 = matrix[2, 0], matrix[2, 1], matrix[2, 2], matrix[2, 3]
     zero = np.float32(0)
     top = np.nextafter(np.float32(size - 1), zero)  # so that the last cell, not one beyond, holds the end
-    row_r, row_g, row_b = np.int32(16 * size * size), np.int32(16 * size), np.int32(16)
+    # Offsets as float32: exact, for they are multiples of 16 below 2**28, and 32-bit lanes all the way.
+    row_r, row_g, row_b = np.float32(16 * size * size), np.float32(16 * size), np.float32(16)
+    diagonal = row_r + row_g + row_b
     corner, second_row, third_row = offsets[0], offsets[1], offsets[2]
     high_row, middle_row, low_row = weights[0], weights[1], weights[2]
     for i in range(len(first)):
@@ -124,32 +136,29 @@ def _locate(first, second, third, matrix, size, offsets, weights):
         r = min(np.sqrt(max(r0 * p + r1 * q + r2 * s + r3, zero)), top)
         g = min(np.sqrt(max(g0 * p + g1 * q + g2 * s + g3, zero)), top)
         b = min(np.sqrt(max(b0 * p + b1 * q + b2 * s + b3, zero)), top)
-        cell_r, cell_g, cell_b = np.int32(r), np.int32(g), np.int32(b)
-        r, g, b = r - np.float32(cell_r), g - np.float32(cell_g), b - np.float32(cell_b)
+        cell_r, cell_g, cell_b = np.floor(r), np.floor(g), np.floor(b)
+        r, g, b = r - cell_r, g - cell_g, b - cell_b
         high, low = max(r, max(g, b)), min(r, min(g, b))
         first_step = row_r if r == high else (row_g if g == high else row_b)
         last_step = row_b if b == low else (row_g if g == low else row_r)
         base = cell_r * row_r + cell_g * row_g + cell_b * row_b
-        corner[i] = np.uint32(base)
-        second_row[i] = np.uint32(base + first_step)
-        third_row[i] = np.uint32(base + row_r + row_g + row_b - last_step)
-        high_row[i], low_row[i] = high, low
-        middle_row[i] = max(min(r, g), min(max(r, g), b))
+        corner[i] = np.int32(base)
+        second_row[i] = np.int32(base + first_step)
+        third_row[i] = np.int32(base + (diagonal - last_step))
+        high_row[i], middle_row[i], low_row[i] = high, max(min(r, g), min(max(r, g), b)), low
 
 
 @_jit
 def _interpolate(table, size, offsets, weights, luma, blue, red):
     """Tetrahedral interpolation: mixes the four table rows `_locate` chose for each pixel."""
-    diagonal = np.uint32(16 * (size * size + size + 1))
-    one = np.float32(1)
+    diagonal = np.int32(16 * (size * size + size + 1))
     corner, second_row, third_row = offsets[0], offsets[1], offsets[2]
     high_row, middle_row, low_row = weights[0], weights[1], weights[2]
+    one = np.float32(1)
     for i in range(len(luma)):
-        i0, high, middle, low = corner[i], high_row[i], middle_row[i], low_row[i]
-        i3 = np.uint32(i0 + diagonal)
-        luma[i], blue[i], red[i] = _mix_rows(
-            table, i0, second_row[i], third_row[i], i3, one - high, high - middle, middle - low, low
-        )
+        i0, i1, i2, i3 = corner[i], second_row[i], third_row[i], np.int32(corner[i] + diagonal)
+        high, middle, low = high_row[i], middle_row[i], low_row[i]
+        luma[i], blue[i], red[i] = _mix_rows(table, i0, i1, i2, i3, one - high, high - middle, middle - low, low)
 
 
 @_jit
@@ -190,28 +199,33 @@ def _store(values, out):
 
 
 @_jit
-def _narrow(padded, step, out):
-    """4 x the chroma of a row: [1 2 1] at every second pixel (co-sited), or every pixel as it is."""
+def _low_pass_rows(above, middle, below, out):
+    """4 x [1 2 1] / 4 down three rows into out[1:-1]; the edges are repeated in out[0] and out[-1]."""
+    inner = out[1:]
+    for i in range(len(above)):
+        inner[i] = above[i] + np.float32(2) * middle[i] + below[i]
+    out[0] = out[1]
+    out[len(above) + 1] = out[len(above)]
+
+
+@_jit
+def _store_chroma(padded, step, out):
+    """A row of 4 x chroma rounded half up into uint16: every pixel, or [1 2 1] / 4 at every second (co-sited)."""
+    half = np.float32(0.5)
     if step == 1:
+        inner = padded[1:]
         for i in range(len(out)):
-            out[i] = np.float32(4) * padded[i + 1]
+            out[i] = np.uint16(np.int32(inner[i] * np.float32(0.25) + half))
     else:
         for i in range(len(out)):
-            out[i] = padded[2 * i] + np.float32(2) * padded[2 * i + 1] + padded[2 * i + 2]
+            total = padded[2 * i] + np.float32(2) * padded[2 * i + 1] + padded[2 * i + 2]
+            out[i] = np.uint16(np.int32(total * np.float32(0.0625) + half))
 
 
 @_jit
-def _store_chroma(above, middle, below, out):
-    """[1 2 1] down three rows of 4 x chroma, rounded half up into uint16."""
-    for i in range(len(out)):
-        total = above[i] + np.float32(2) * middle[i] + below[i]
-        out[i] = np.uint16(np.int32(total * np.float32(0.0625) + np.float32(0.5)))
-
-
-@_jit
-def _finish_chroma(y, height, step, ring, width, plane, stride):
-    """Writes the output chroma row that luma row y completes, if any. `ring`: the last three rows of `_narrow`."""
-    if step == 1:
+def _finish_chroma(y, height, step, ring, scratch, columns, plane, stride):
+    """Writes the output chroma row that luma row y completes, if any. `ring`: the last three rows at full width."""
+    if step[1] == 1:
         above, middle, below, row = y, y, y, y
     elif y % 2 == 1:
         above, middle, below, row = max(y - 2, 0), y - 1, y, y // 2
@@ -219,7 +233,8 @@ def _finish_chroma(y, height, step, ring, width, plane, stride):
         above, middle, below, row = max(y - 1, 0), y, y, y // 2
     else:
         return
-    _store_chroma(ring[above % 3], ring[middle % 3], ring[below % 3], plane[row * stride : row * stride + width])
+    _low_pass_rows(ring[above % 3], ring[middle % 3], ring[below % 3], scratch)
+    _store_chroma(scratch, step[0], plane[row * stride : row * stride + columns])
 
 
 @_jit
@@ -230,15 +245,13 @@ def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, m
     `tables` (LUT, graphics LUT); `mask` (blocks down, blocks across) float32, of no rows where there is none.
     """
     width, height = picture
-    columns, rows = -(-width // step[0]), -(-height // step[1])
-    scratch = np.empty(columns + 2, np.float32)
+    columns, rows, out_columns = -(-width // step[0]), -(-height // step[1]), -(-width // out_step[0])
+    scratch, out_scratch = np.empty(columns + 2, np.float32), np.empty(width + 2, np.float32)
     chroma_in = np.empty((2, columns * step[0]), np.float32)
-    offsets, weights = np.empty((3, CHUNK), np.uint32), np.empty((3, CHUNK), np.float32)
-    luma, chroma = np.empty(CHUNK, np.float32), np.empty((2, width + 2), np.float32)
+    offsets, weights = np.empty((3, CHUNK), np.int32), np.empty((3, CHUNK), np.float32)
+    luma, rings = np.empty(CHUNK, np.float32), np.empty((2, 3, width), np.float32)
     graphics, share = np.empty((3, CHUNK), np.float32), np.empty(CHUNK, np.float32)
     line = np.zeros(mask.shape[1] + 2, np.float32)
-    out_columns = -(-width // out_step[0])
-    rings = np.empty((2, 3, out_columns), np.float32)
 
     for y in range(height):
         _upsample_row(planes[1], strides[1], columns, rows, y, step, shift, scratch, chroma_in[0])
@@ -249,7 +262,7 @@ def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, m
             n = min(CHUNK, width - x)
             source = planes[0][y * strides[0] + x : y * strides[0] + x + n]
             _locate(source, chroma_in[0, x:], chroma_in[1, x:], matrix, size, offsets, weights)
-            blue, red = chroma[0, x + 1 : x + 1 + n], chroma[1, x + 1 : x + 1 + n]
+            blue, red = rings[0, y % 3, x : x + n], rings[1, y % 3, x : x + n]
             _interpolate(tables[0], size, offsets, weights, luma[:n], blue, red)
             if len(mask) > 0 and _mask_pixels(line, x, share[:n]):
                 _interpolate(tables[1], size, offsets, weights, graphics[0, :n], graphics[1], graphics[2])
@@ -257,8 +270,5 @@ def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, m
                 _mix_towards(blue, graphics[1], share)
                 _mix_towards(red, graphics[2], share)
             _store(luma, out[0][y * out_strides[0] + x : y * out_strides[0] + x + n])
-        for k in range(2):
-            chroma[k, 0], chroma[k, width + 1] = chroma[k, 1], chroma[k, width]
-            _narrow(chroma[k], out_step[0], rings[k, y % 3])
-        _finish_chroma(y, height, out_step[1], rings[0], out_columns, out[1], out_strides[1])
-        _finish_chroma(y, height, out_step[1], rings[1], out_columns, out[2], out_strides[2])
+        _finish_chroma(y, height, out_step, rings[0], out_scratch, out_columns, out[1], out_strides[1])
+        _finish_chroma(y, height, out_step, rings[1], out_scratch, out_columns, out[2], out_strides[2])

@@ -28,7 +28,11 @@ Transfer = Literal["pq", "hlg"]
 OutputChroma = Literal["4:2:0", "4:2:2", "4:4:4"]
 
 DOMAIN_MAX = 1.1
-"""Largest R'G'B' signal kept: the limited range ends at 109.5 % (code 254 of 8 bits) and cameras do use it."""
+"""Largest R'G'B' signal kept: the limited range ends at 109.1 % and cameras do use it.
+
+At size 65 white lies 2 % of a cell from a grid point. That matters: models bend there, and a bend in the middle of a
+cell is cut short.
+"""
 
 _STILL_ROWS = 64
 """Rows of a still worked on at a time: bounds the float64 intermediates."""
@@ -42,7 +46,7 @@ class OutputFormat(BaseModel):
     transfer: Transfer = "pq"
     bit_depth: Literal[10, 12] = 10
     chroma: OutputChroma = "4:2:0"
-    hlg_peak_nits: float = Field(1000.0, gt=0.0, le=10000.0, description="nominal peak of the HLG display")
+    hlg_peak_nits: float = Field(default=1000.0, gt=0.0, le=10000.0, description="nominal peak of the HLG display")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +81,15 @@ def legal_codes(bit_depth: int) -> tuple[int, int]:
     return step, 2**bit_depth - 1 - step
 
 
-def bake(expand: PixelFunction, color: ColorInterpretation, output: OutputFormat, size: int = 33) -> Lut3d:
-    """`exact` on a grid of `size`**3 signals of the source's own primaries. 2 <= size <= 129, else UsageError."""
+def bake(expand: PixelFunction, color: ColorInterpretation, output: OutputFormat, size: int = 65) -> Lut3d:
+    """`exact` on a grid of `size`**3 signals of the source's own primaries.
+
+    65 keeps every model of the catalogue, bound to its shot, within 1 ten-bit code of `exact` at the 99th percentile
+    of real frames; 33 bakes eight times as fast and does so for the smooth ones only. 2 <= size <= 129, else
+    UsageError.
+    """
     if not 2 <= size <= 129:
-        raise UsageError(f"A LUT size of {size} is not supported: 2 to 129 is; 33 is within 1 code of the model.")
+        raise UsageError(f"A LUT size of {size} is not supported: 2 to 129 is; 65 is within 1 code of the model.")
     axis = DOMAIN_MAX * np.linspace(0.0, 1.0, size) ** 2
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     table = np.zeros((size**3, 4), dtype=np.float32)
@@ -91,7 +100,7 @@ def bake(expand: PixelFunction, color: ColorInterpretation, output: OutputFormat
 def exact(
     rgb_signal: FloatArray, expand: PixelFunction, color: ColorInterpretation, output: OutputFormat
 ) -> NDArray[np.float64]:
-    """(..., 3) source R'G'B' signal, clipped to [0, 1.1] -> (..., 3) Y', Cb, Cr codes, float64, legal, not rounded."""
+    """(..., 3) source R'G'B' signal, clipped to [0, 1.1] -> (..., 3) Y', Cb, Cr codes, float64, legal, unrounded."""
     nits = _expanded_nits(rgb_signal, expand, color)
     signal = _encoded(nits, output.transfer, output.hlg_peak_nits)
     ycbcr = signal @ rgb_to_ycbcr_matrix("bt2020nc").T
@@ -107,7 +116,7 @@ def expand_still(
     transfer: Transfer = "pq",
     hlg_peak_nits: float = 1000.0,
 ) -> NDArray[np.float32]:
-    """HxWx3 source R'G'B' signal, clipped to [0, 1.1] -> HxWx3 PQ or HLG signal of BT.2020 R'G'B' in [0, 1], no LUT."""
+    """HxWx3 source R'G'B' signal, clipped to [0, 1.1] -> HxWx3 PQ or HLG signal of BT.2020 R'G'B', [0, 1], no LUT."""
     still = np.empty(rgb_signal.shape, dtype=np.float32)
     for row in range(0, len(still), _STILL_ROWS):
         rows = slice(row, row + _STILL_ROWS)
@@ -121,7 +130,7 @@ def blend(a: Lut3d, b: Lut3d, weight: float) -> Lut3d:
         raise UsageError(f"LUTs of sizes {a.size} and {b.size} cannot be blended: bake both alike.")
     if not 0.0 <= weight <= 1.0:
         raise UsageError(f"A blend weight of {weight} is not allowed: 0 to 1 is.")
-    table = a.table + np.float32(weight) * (b.table - a.table)
+    table = (a.table + weight * (b.table - a.table)).astype(np.float32)
     return Lut3d(table, a.size, a.domain_max, a.bit_depth)
 
 
