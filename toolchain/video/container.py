@@ -1,11 +1,10 @@
-"""Opening a hostile media file: local files only, known formats only, and no container that ends too early."""
+"""Opening a hostile media file: local files and known formats only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -16,17 +15,15 @@ from av.video.stream import VideoStream
 from toolchain.errors import InputError
 
 FORMATS = (
-    "mov", "matroska", "mpegts", "mpeg", "avi", "flv", "ogg", "asf", "nut", "mxf", "ivf",
-    "h264", "hevc", "av1", "obu", "mpegvideo", "m4v", "dv", "gif",
+    "mov", "matroska", "mpegts", "mpeg", "avi", "flv", "asf", "nut", "mxf", "ivf", "h264", "hevc", "av1", "obu",
+    "mpegvideo", "m4v", "dv",
 )  # fmt: skip
-"""Demuxers that hold video themselves. Playlists (hls, concat, image sequences) name other files
-and stay out; so does YUV4MPEG, where a missing end cannot be noticed."""
+"""Demuxers that hold video themselves. Playlists (hls, concat, image sequences) name other files and stay out; so do
+containers where a missing end goes unnoticed (Ogg, GIF, YUV4MPEG)."""
 
 SEEKABLE = ("mov", "matroska")
 """Formats whose index finds the key frame at or before a timestamp; the others are decoded from the start."""
 
-_ISO_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS), "enable_drefs": "0"}
 _REMEDY = "give a video file such as MP4, MOV, MKV or MPEG-TS"
 
@@ -68,64 +65,6 @@ def main_video(container: InputContainer) -> VideoStream | None:
     if isinstance(best, VideoStream) and best in pictures:
         return best
     return pictures[0] if pictures else None
-
-
-def require_whole(path: Path) -> None:
-    """InputError when the container announces more bytes than the file has (MP4/MOV boxes, Matroska segment, AVI).
-
-    ISO/IEC 14496-12 §4.2 (box size, 64-bit size, size 0 = to the end); RFC 8794 §6 (EBML data size, all ones =
-    unknown); Microsoft RIFF (chunk size after the four characters). Other formats show their damage when decoded.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(12)
-        if head[4:8] in _ISO_FIRST_BOXES:
-            needed = _iso_end(stream, size)
-        elif head[:4] == _EBML_MAGIC:
-            needed = _ebml_end(stream, size)
-        elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            needed = 8 + int.from_bytes(head[4:8], "little")
-        else:
-            return
-    if needed > size:
-        raise InputError(
-            f"{path} is truncated: it announces {needed} bytes and holds {size}: copy it again, or keep what is "
-            "left of it with `ffmpeg -i IN -c copy OUT`"
-        )
-
-
-def _iso_end(stream: BinaryIO, size: int) -> int:
-    offset = 0
-    while offset + 8 <= size:
-        stream.seek(offset)
-        header = stream.read(16)
-        length = int.from_bytes(header[:4], "big")
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        if length < 8 or not header[4:8].isascii():
-            return size  # 0: to the end; else not a box: padding that nobody needs
-        offset += length
-    return offset
-
-
-def _ebml_end(stream: BinaryIO, size: int) -> int:
-    offset = 0
-    while offset < size:
-        stream.seek(offset)
-        head = stream.read(12)
-        id_length = 9 - head[0].bit_length()
-        if id_length > 4 or len(head) <= id_length:
-            return size
-        length_bytes = 9 - head[id_length].bit_length()
-        if length_bytes > 8:
-            return size
-        raw = int.from_bytes(head[id_length : id_length + length_bytes], "big")
-        unknown = (1 << 7 * length_bytes) - 1
-        length = raw & unknown
-        if length == unknown:
-            return size
-        offset += id_length + length_bytes + length
-    return offset
 
 
 def short_reason(error: BaseException) -> str:

@@ -16,11 +16,12 @@ from av.video.stream import VideoStream
 
 from toolchain.errors import AlreadyHdr, InputError
 from toolchain.video.color_tags import NOT_DISPLAY_REFERRED, UNREADABLE_MATRICES, interpret, read_tags
-from toolchain.video.container import main_video, open_container, require_file, require_whole, short_reason
+from toolchain.video.container import main_video, open_container, require_file, short_reason
 from toolchain.video.decode import chroma_of
 from toolchain.video.describe import describe, side_data
 from toolchain.video.facts import FieldOrder, MediaFacts, StreamFacts, VideoFacts
 from toolchain.video.hdr_detect import detect_hdr
+from toolchain.video.truncation import require_whole
 
 MIN_SIDE = 16
 MAX_SIDE = 16384
@@ -127,7 +128,7 @@ def _common(stream: Stream) -> dict:
     return {
         "index": stream.index,
         "kind": kind,
-        "codec": context.codec.canonical_name if context else stream.name or "unknown",
+        "codec": context.codec.canonical_name if context else getattr(stream, "name", None) or "unknown",
         "language": stream.language or None,
         "title": stream.metadata.get("title"),
         "dispositions": tuple(flag.name for flag in Disposition if flag in stream.disposition),

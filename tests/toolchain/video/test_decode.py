@@ -203,9 +203,8 @@ def test_truncated_stream_is_damaged(tmp_path: Path, name: str, share: float):
     clip = make(tmp_path / name, *pattern(), *codec)
     data = clip.read_bytes()
     clip.write_bytes(data[: int(len(data) * share)])
-    video = facts(clip)
-    with pytest.raises(InputError, match="is damaged after frame"):
-        list(decode_frames(clip, video))
+    with pytest.raises(InputError, match=r"is (damaged after frame|truncated)"):
+        list(decode_frames(clip, facts(clip)))
 
 
 def test_change_of_size_is_refused(tmp_path: Path):

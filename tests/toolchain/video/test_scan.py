@@ -194,9 +194,10 @@ def test_one_frame(tmp_path: Path):
 
 
 def test_damage_stops_the_scan(tmp_path: Path):
-    clip = make(tmp_path / "a.ts", *pattern(), "-c:v", "libx264")
-    data = clip.read_bytes()
-    clip.write_bytes(data[: len(data) * 3 // 4])
+    clip = make(tmp_path / "a.ts", *pattern(), "-c:v", "mpeg2video")
+    data = bytearray(clip.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    clip.write_bytes(data)
     with pytest.raises(InputError, match="is damaged after frame"):
         scanned(clip)
 
