@@ -25,7 +25,7 @@ NEUTRAL_CODES = 22  # chroma distance from grey
 YELLOW_CB = 80  # yellow subtitles: little blue, red-difference near grey
 STROKE_SHARE = 1 / 22  # of the height: wider bright shapes are picture
 MAX_GLYPH_HEIGHT = 1 / 6
-GAP_SHARE = 1 / 18  # of the height: strokes closer than this belong to one line
+GAP_SHARE = 1 / 13  # of the height: strokes closer than this belong to one line
 MIN_GLYPHS = 4
 MIN_FRESH_PX = 12  # newly lasting strokes that are worth a look
 MIN_GLYPH_PX = 4
@@ -36,7 +36,7 @@ MAX_PITCH = 0.9  # of the glyph height, from stroke to stroke: letters stand clo
 MIN_LINE_ASPECT = 1.5
 MAX_BASE_SPREAD = 0.3  # of the glyph height, around the median
 MIN_ON_BASE = 0.6
-MAX_HEIGHT_RATIO = 2.0  # capitals and small letters; twigs and glints differ more
+MAX_HEIGHT_RATIO = 1.7  # capitals and small letters; twigs and glints differ more
 
 LOGO_ZONE = 0.22  # of width and height, at each corner
 LOGO_MIN_S = 1.0
