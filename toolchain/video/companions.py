@@ -57,27 +57,26 @@ def _decide(stream: Stream, container: Container) -> Companion:
         if _rewritten(stream):
             return Companion(stream, "drop")
         return Companion(stream, "drop", f"{name} is left out: data streams are not carried over")
-    refusal = _refusal(stream, container)
-    if refusal is None:
+    if _accepts(container, stream):
         return Companion(stream, "copy")
     if stream.type == "subtitle" and codec_name(stream) in _TEXT_SUBTITLES:
         target = TEXT_SUBTITLE_OF[container]
         return Companion(stream, "convert", f"{name} is converted to {target}: {container} cannot hold it as it is")
-    return Companion(stream, "drop", f"{name} is left out: {container} cannot hold it ({refusal})")
+    return Companion(stream, "drop", f"{name} is left out: {container} cannot hold it")
 
 
-def _refusal(stream: Stream, container: Container) -> str | None:
-    """Why FFmpeg's own muxer refuses the stream, found by writing a header with it alone; None when it does not."""
+def _accepts(container: Container, stream: Stream) -> bool:
+    """Whether FFmpeg's own muxer takes the stream, found by writing a header with it alone."""
     trial = av.open(io.BytesIO(), "w", format=MUXER_OF[container])
     try:
         add_copy(trial, stream)
         trial.start_encoding()
-    except (av.error.FFmpegError, ValueError) as error:
-        return str(error)
+    except (av.error.FFmpegError, ValueError):
+        return False
     finally:
         with contextlib.suppress(av.error.FFmpegError, OSError):  # a trial: only its header matters
             trial.close()
-    return None
+    return True
 
 
 def add_copy(output: OutputContainer, stream: Stream) -> Stream:
@@ -171,8 +170,9 @@ def codec_name(stream: Stream) -> str:
 
 def describe(stream: Stream) -> str:
     """The stream in the words of a warning, e.g. `subtitle stream 3 (pgssub, eng)`."""
-    language = stream.metadata.get("language")
-    return f"{stream.type} stream {stream.index} ({', '.join(filter(None, (codec_name(stream), language)))})"
+    tags = stream.metadata
+    words = (codec_name(stream), tags.get("language"), tags.get("title"), tags.get("filename"))
+    return f"{stream.type} stream {stream.index} ({', '.join(word for word in words if word)})"
 
 
 def _rewritten(stream: Stream) -> bool:

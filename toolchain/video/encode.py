@@ -23,7 +23,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
-from toolchain.errors import AgentError, EnvironmentNotReady
+from toolchain.errors import AgentError, EnvironmentNotReady, UsageError
 from toolchain.video.output import (
     ENCODER_OF,
     MATRIX_BT2020_NCL,
@@ -131,6 +131,7 @@ class SegmentEncoder:
             context.sample_aspect_ratio = sample_aspect_ratio
             context.thread_count = spec.threads
             _tag(context, spec)
+            _open(context, spec)
 
     def write(self, frame: av.VideoFrame) -> None:
         """Encodes one frame with its `pts`; the frame is changed (time base, colour tags) and must not be reused."""
@@ -186,6 +187,17 @@ def read_segment(path: Path) -> Iterator[Packet]:
             if packet.size and packet.pts is not None:
                 packet.pts -= PTS_BIAS
                 yield packet
+
+
+def _open(context: VideoCodecContext, spec: OutputSpec) -> None:
+    """UsageError where the encoder does not take the size or the preset; other settings are ours and valid."""
+    try:
+        context.open()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UsageError(
+            f"{ENCODER_OF[spec.codec]} cannot encode {context.width}x{context.height} with preset {spec.preset!r} "
+            f"({getattr(error, 'strerror', error)}); choose another preset or another codec"
+        ) from error
 
 
 def _tag(target: VideoCodecContext | av.VideoFrame, spec: OutputSpec) -> None:

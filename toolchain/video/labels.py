@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,15 @@ from toolchain.video.encode import url
 _CONTAINER_TAGS = frozenset({"MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "ENCODER"})
 _ENCODING_TAGS = frozenset({"ENCODER", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"})
 _STATISTICS = "_STATISTICS"
+_DEGREES = re.compile(r"[+-]\d+(?:\.\d+)?")
+_DIGITS = re.compile(r"\d+")
 _OWN_WORDS = frozenset({"HANDLER_NAME", "VENDOR_ID", "DURATION", "ENCODER", "FILENAME", "MIMETYPE"})
+"""What every muxer words by itself."""
 _ITUNES_TAGS = frozenset({
     "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc",
-    "season_number", "episode_sort", "hd_video", "gapless_playback", "media_type", "compilation", "creation_time",
+    "season_number", "episode_sort", "hd_video", "gapless_playback", "media_type", "compilation",
+    "creation_time", "location",
 })  # fmt: skip
 
 
@@ -31,7 +36,7 @@ def file_tags(source: InputContainer) -> dict[str, str]:
 
 def needs_mdta(tags: Mapping[str, str]) -> bool:
     """True where a tag has no name in MP4's iTunes list, so that QuickTime's free-form `mdta` list must carry all."""
-    return any(key.lower() not in _ITUNES_TAGS for key in tags)
+    return any(key.lower().split("-")[0] not in _ITUNES_TAGS for key in tags)
 
 
 def copy_labels(stream: Stream, added: Stream, encoded_anew: bool = False) -> None:
@@ -64,7 +69,9 @@ class Labels:
         counts: dict[str, int] = {}
         for stream in container.streams:
             position = counts[stream.type] = counts.get(stream.type, -1) + 1
-            streams[stream.type, position] = (_folded(stream.metadata), stream.disposition)
+            tags = _folded(stream.metadata)
+            tags.pop("CREATION_TIME", None)  # of the track in its old file; the file's own one is kept
+            streams[stream.type, position] = (tags, stream.disposition)
         return cls(_folded(container.metadata), streams, len(container.chapters()))
 
 
@@ -94,5 +101,13 @@ def _missing(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     return [
         f"{key.lower()} ({value!r:.60})"
         for key, value in wanted.items()
-        if key not in _OWN_WORDS and not _is_about_encoding(key) and known.get(key) != value
+        if key not in _OWN_WORDS and not _is_about_encoding(key) and not _same(key, value, known.get(key))
     ]
+
+
+def _same(key: str, wanted: str, found: str | None) -> bool:
+    if key == "CREATION_TIME" and found is not None:  # each container words the same moment in its own way
+        return _DIGITS.findall(wanted)[:6] == _DIGITS.findall(found)[:6]
+    if key.startswith("LOCATION") and found is not None:  # ISO 6709, with as many decimals as the box has
+        return [float(n) for n in _DEGREES.findall(wanted)] == [float(n) for n in _DEGREES.findall(found)]
+    return wanted == found

@@ -206,11 +206,12 @@ def _muxer_options(
 
 
 def _constant_rate(times: Sequence[int], video: VideoFacts) -> Fraction | None:
-    """The frame rate, where every step of the first segment is that rate's to within a tick of rounding."""
+    """The frame rate, where every step of the first segment is that rate's to within a tick, or a Matroska tick."""
     rate, base = video.frame_rate, video.time_base
     if not rate or not base:
         return None
-    steady = all(abs((later - earlier) * base - 1 / rate) <= base for earlier, later in pairwise(times))
+    tolerance_s = max(base, Fraction(1, 1000))
+    steady = all(abs((later - earlier) * base - 1 / rate) <= tolerance_s for earlier, later in pairwise(times))
     return rate if steady else None
 
 

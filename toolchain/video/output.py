@@ -121,8 +121,8 @@ class OutputSpec(BaseModel):
             return self._svt_av1(keyint)
         if self.codec == "prores":
             return {"profile": "3", "vendor": "apl0"}
-        slices = "16" if min(width, height) >= 480 else "4" if min(width, height) >= 64 else "1"
-        return {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slices": slices, "slicecrc": "1"}
+        slices = {"slices": "16"} if min(width, height) >= 480 else {}
+        return {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slicecrc": "1", **slices}
 
     def _x265(self, keyint: int) -> dict[str, str]:
         # info=0: the settings SEI would name the CPU. ST 2086 and light level are added after measuring (mux).
