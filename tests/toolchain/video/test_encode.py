@@ -19,7 +19,7 @@ from toolchain.video.encode import (
     plane_views,
     read_segment,
 )
-from toolchain.video.output import CONTAINERS_OF, Codec, OutputSpec, container_for
+from toolchain.video.output import CONTAINERS_OF, Codec, HdrFormat, OutputSpec, container_for
 
 CODECS: tuple[Codec, ...] = ("hevc", "av1", "prores", "ffv1")
 TICK = Fraction(1, 30000)
@@ -52,7 +52,7 @@ def test_the_thread_pool_does_not_change_the_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(("hdr_format", "transfer"), [("hdr10", 16), ("hlg", 18)])
-def test_the_bitstream_states_its_colour(tmp_path: Path, codec: Codec, hdr_format, transfer: int) -> None:
+def test_the_bitstream_states_its_colour(tmp_path: Path, codec: Codec, hdr_format: HdrFormat, transfer: int) -> None:
     spec = small_spec(tmp_path / "o.mkv", codec, hdr_format)
     path = encode(tmp_path / "s.mkv", spec, [0, 1001], TICK)
     with av.open(str(path)) as container:

@@ -68,7 +68,9 @@ def test_every_code_gives_finite_light_within_pq(luma: int, cb: int, cr: int) ->
     for hdr_format in ("hdr10", "hlg"):
         light = LightLevelMeter(hdr_format).add(frame_of(luma, cb, cr))
         assert all(map(math.isfinite, light))
-        assert 0 <= light.mean_max_nits <= light.max_nits * (1 + 2e-3) <= 10000 * (1 + 2e-3)
+        # The mean comes from a table in eighths of a code, the peak from the formula; near black a step is much.
+        assert 0 <= light.mean_max_nits <= light.max_nits * (1 + 2e-3) + 0.001
+        assert light.max_nits <= 10000 * (1 + 1e-6)
 
 
 def test_max_cll_and_max_fall_are_over_frames_and_rounded_up() -> None:

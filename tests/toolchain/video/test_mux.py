@@ -10,10 +10,12 @@ import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import imageio_ffmpeg
 import pytest
+from av.stream import Disposition
 
 from tests.shared_data import shared_data
 from tests.toolchain.video.clips import lavfi, make, pattern
@@ -21,7 +23,7 @@ from tests.toolchain.video.segments import encode, frame_times, small_spec
 from toolchain.errors import AgentError, EnvironmentNotReady, InputError
 from toolchain.video.hdr_metadata import HdrMetadata
 from toolchain.video.mux import MuxReport, finalise
-from toolchain.video.output import CONTAINERS_OF, Codec, Container
+from toolchain.video.output import CONTAINERS_OF, Codec, Container, HdrFormat
 from toolchain.video.picture_track import presentation_times, timed_packets
 from toolchain.video.probe import probe
 from toolchain.video.readback import rescaled, verify_container
@@ -65,7 +67,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def render(
-    source: Path, target: Path, codec: Codec = "hevc", hdr_format="hdr10", limit: int = 60, cut_every: int = 11
+    source: Path,
+    target: Path,
+    codec: Codec = "hevc",
+    hdr_format: HdrFormat = "hdr10",
+    limit: int = 60,
+    cut_every: int = 11,
 ) -> tuple[MuxReport, list[str], list[int]]:
     """Encodes stand-in frames at the source's times and finishes `target`; the problems are `verify_container`'s."""
     spec = small_spec(target, codec, hdr_format)
@@ -121,7 +128,7 @@ def streams_of(path: Path) -> list[tuple[str, str | None, str | None, int]]:
 @pytest.mark.parametrize(("codec", "container"), PAIRS)
 @pytest.mark.parametrize("hdr_format", ["hdr10", "hlg"])
 def test_every_codec_in_every_container(
-    plain: Path, tmp_path: Path, codec: Codec, container: Container, hdr_format: str
+    plain: Path, tmp_path: Path, codec: Codec, container: Container, hdr_format: HdrFormat
 ) -> None:
     target = tmp_path / f"out.{container}"
     report, problems, times = render(plain, target, codec, hdr_format, limit=25)
@@ -147,7 +154,7 @@ def test_matroska_keeps_everything_of_a_rich_file(rich: Path, tmp_path: Path) ->
 
 def payloads_of_cover(path: Path) -> list[bytes]:
     with av.open(str(path)) as container:
-        covers = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
         return [bytes(next(p for p in container.demux(cover) if p.size)) for cover in covers]
 
 
@@ -164,7 +171,8 @@ def test_mp4_names_one_by_one_what_it_cannot_hold(rich: Path, tmp_path: Path) ->
     assert_copied(rich, target, "audio", Fraction(1, 44100))
     assert payloads_of_cover(target) == payloads_of_cover(rich)
     with av.open(str(target)) as made:
-        texts = [(p.pts * p.time_base, bytes(p)[2:]) for p in made.demux(made.streams.subtitles[0]) if p.size > 2]
+        packets = [p for p in made.demux(made.streams.subtitles[0]) if p.size > 2]
+        texts = [(cast(int, p.pts) * p.time_base, bytes(p)[2:]) for p in packets]
         assert [time for time, _ in texts] == [Fraction(1, 10), Fraction(1, 2)]
         assert texts[0][1].startswith(b"Hello you")
         assert [c["metadata"]["title"] for c in made.chapters()] == ["one", "two"]
@@ -338,7 +346,10 @@ def test_decode_times_increase_and_never_pass_presentation_times(tmp_path: Path)
         encode(tmp_path / "b.mkv", spec, times[7:8], Fraction(1, 30000)),
         encode(tmp_path / "c.mkv", spec, times[8:], Fraction(1, 30000)),
     ]
-    packets = [(p.pts, p.dts, p.duration) for p in timed_packets(segments, spec, last_duration=77)]
+    packets = [
+        (cast(int, p.pts), cast(int, p.dts), cast(int, p.duration))
+        for p in timed_packets(segments, spec, last_duration=77)
+    ]
     decode_times = [dts for _, dts, _ in packets]
     assert decode_times == sorted(set(decode_times))
     assert all(dts <= pts for pts, dts, _ in packets)
