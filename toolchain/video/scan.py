@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -110,7 +111,7 @@ class _Scan:
         self._video, self._observers = video, observers
         self._small = _SmallPicture(video)
         self._finder = ShotFinder()
-        self._waiting: list[tuple[int, int, SmallFrame]] = []
+        self._waiting: deque[tuple[int, int, SmallFrame]] = deque()
         self._start = Start(0, False)
         self._keys, self._next_keys = KeyFrames(), KeyFrames()
         self._shots: list[Shot] = []
@@ -125,6 +126,7 @@ class _Scan:
             self._close(start.frame)
             self._start = start
             self._keys, self._next_keys = self._next_keys, KeyFrames()
+        self._deliver(self._finder.certain_before(number + 1))
         self._offer(number, frame, small)
 
     def finish(self) -> tuple[Shot, ...]:
@@ -145,12 +147,16 @@ class _Scan:
         self._next_keys = KeyFrames()  # a flash: taken back, so its frames speak for no shot
         self._keys.offer(number, frame, small.y)
 
-    def _close(self, end: int) -> None:
-        """Tell observers about the shot from the current start to `end` (exclusive)."""
+    def _deliver(self, end: int) -> None:
+        """Show the observers the frames below `end` that they have not seen."""
         while self._waiting and self._waiting[0][0] < end:
-            number, pts, small = self._waiting.pop(0)
+            number, pts, small = self._waiting.popleft()
             for observer in self._observers:
                 observer.on_frame(number, pts, small)
+
+    def _close(self, end: int) -> None:
+        """Tell observers about the shot from the current start to `end` (exclusive)."""
+        self._deliver(end)
         index = len(self._shots)
         chosen = self._keys.choose(self._seconds(self.pts[end - 1]) - self._seconds(self.pts[self._start.frame]))
         shot = Shot(
