@@ -53,6 +53,9 @@ class Profile(_Settings):
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)
     budget: Budget
+    cpu_ms_per_megapixel: float = Field(
+        gt=0, description="whole job in HEVC, for the estimate only: encoding, plus about 25 for everything else"
+    )
     gate_limits: str = Field("default", description="name of the set of gate limits the verdict uses")
 
 
