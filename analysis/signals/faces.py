@@ -16,7 +16,7 @@ from toolchain.errors import EnvironmentNotReady
 
 MIN_NEIGHBOURS = 7
 MIN_LEVEL_WEIGHT = 2.0  # the cascade's own confidence in its last stage
-MIN_SIDE_SHARE = 0.12  # of the shorter side; smaller windows are mostly texture
+MIN_SIDE_SHARE = 0.15  # of the shorter side; smaller windows are mostly texture
 # Skin in CbCr (8-bit codes, Chai and Ngan 1999, widened for warm and cool light).
 SKIN_CB = (75.0, 130.0)
 SKIN_CR = (130.0, 178.0)

@@ -85,7 +85,7 @@ def text_mask(strokes: Mask, y: Plane, full_range: bool) -> Mask:
 
 
 def _lines(stats: Stats, glyph: Mask, kept: Mask) -> list[NDArray[np.intp]]:
-    """Indices of glyphs, grouped into those that nearly touch sideways."""
+    """Indices of glyphs, grouped into those that nearly touch sideways; groups of fewer than MIN_GLYPHS left out."""
     gap = max(5, round(kept.shape[0] * GAP_SHARE)) | 1
     _, labels = cv2.connectedComponents(cv2.dilate(kept.view(np.uint8), np.ones((1, gap), np.uint8)))
     members = np.flatnonzero(glyph)
@@ -96,7 +96,8 @@ def _lines(stats: Stats, glyph: Mask, kept: Mask) -> list[NDArray[np.intp]]:
         for i, row in zip(members, rows, strict=True)
     ]
     line_of = labels[rows, columns]
-    return [members[line_of == line] for line in np.unique(line_of)]
+    lines, sizes = np.unique(line_of, return_counts=True)
+    return [members[line_of == line] for line in lines[sizes >= MIN_GLYPHS]]
 
 
 def _on_one_base(stats: Stats, members: NDArray[np.intp]) -> NDArray[np.intp]:
