@@ -16,7 +16,10 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
 
 
 def with_parameters(controls: Controls, parameters: dict[str, float]) -> Controls:
-    """The controls with a candidate's own parameters: common ones in their own field, the rest in `extra`."""
+    """The controls with a candidate's own parameters: common ones in their own field, the rest in `extra`.
+
+    Values outside the catalogue's ranges are refused where the model is bound (toolchain.models.guards).
+    """
     common = {name: value for name, value in parameters.items() if name in Controls.model_fields}
     extra = {name: value for name, value in parameters.items() if name not in Controls.model_fields}
-    return controls.model_copy(update={**common, "extra": {**controls.extra, **extra}})
+    return Controls.model_validate({**controls.model_dump(), **common, "extra": {**controls.extra, **extra}})

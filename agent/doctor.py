@@ -16,7 +16,7 @@ from toolchain.errors import EnvironmentNotReady
 
 MIN_FREE_GIB = 2.0
 _ENCODERS = ("libx265", "libsvtav1", "prores_ks", "ffv1")
-_FILTERS = ("scdet", "idet", "bwdif", "deband", "nlmeans", "deblock")
+_FILTERS = ("scdet", "idet", "bwdif", "deband", "deblock", "fftdnoiz", "cas", "pad", "fillborders", "crop")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def manifest(state: State, deps: Deps) -> str:
         "plan": state["plan_record"],
         "pilot": state["pilot_verdicts"],
         "verdict": state["final_verdict"],
+        "rolled_back": state.get("rolled_back", []),
         "rendered": state["rendered"],
         "warnings": state["warnings"],
         "versions": {name: version(name) for name in _COMPONENTS}
@@ -80,12 +81,14 @@ def append_record(state: State, deps: Deps, disposition: Literal["delivered", "k
 
 
 def decision_record(state: State, deps: Deps, disposition: Literal["delivered", "kept_original"]) -> DecisionRecord:
-    """The record of a finished run. The propensity is the plan's own probability of the model that was chosen."""
+    """The record of a finished run.
+
+    Its propensity is 1: every eligible candidate had its pilot, and the best of them was taken with certainty.
+    """
     status = deps.run.status
     analysis = Workspace(deps.run.work).load_analysis()
     plan = Plan.model_validate(state["plan_record"])
     chosen = state.get("candidate") or "direct203"
-    probability = {candidate.model_id: candidate.probability for candidate in plan.candidates}
     return DecisionRecord(
         record_id=f"{status.run_id}-{status.attempt}",
         job_key=status.job_key,
@@ -97,7 +100,7 @@ def decision_record(state: State, deps: Deps, disposition: Literal["delivered", 
         analyser=analysis.analyser,
         plan=plan,
         chosen=chosen,
-        propensity=probability.get(chosen),
+        propensity=1.0,
         verdict=Verdict.model_validate(state["final_verdict"]) if state.get("final_verdict") else None,
         disposition=disposition,
         cost_cpu_s=state.get("rendered", {}).get("cpu_s"),

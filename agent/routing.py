@@ -8,7 +8,7 @@ from agent.state import State
 
 STEP_BUDGET = 40
 """Graph steps a job may take. Eight lead to the end, and each full render is three (render, verify, rollback): room
-for ten renders, where profiles allow far fewer (`budget.max_attempts` cuts the ranking)."""
+for ten renders, where profiles allow far fewer (`max_attempts` cuts the ranking)."""
 
 
 def after_analyse(state: State) -> Literal["plan", "stop"]:

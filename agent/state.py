@@ -41,6 +41,7 @@ class State(TypedDict, total=False):
     candidate: str
     rendered: dict[str, Any]
     final_verdict: dict[str, Any]
+    rolled_back: list[dict[str, Any]]
 
     temporary: str
     warnings: list[str]

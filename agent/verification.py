@@ -39,7 +39,13 @@ def verify_files(
         facts = worker.call("probe", ProbeRequest(path=source, require_sdr=False), MediaFacts, emit)
         if facts.video is None or facts.video.hdr != "none":
             raise InputError(f"{source} is HDR already: SRC must be the SDR source of OUT")
-        scan = ScanRequest(path=source, facts=facts, work=work, max_key_frames=profile.max_pilot_frames)
+        scan = ScanRequest(
+            path=source,
+            facts=facts,
+            work=work,
+            key_frames_per_shot=profile.pilot_frames_per_shot,
+            max_key_frames=profile.max_pilot_frames,
+        )
         worker.call("scan", scan, ScanSummary, emit)
         request = VerifyRequest(
             source=source,

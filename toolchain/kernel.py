@@ -36,7 +36,7 @@ _STEP: dict[str, tuple[int, int]] = {
 """Luma samples for each chroma sample, across and down."""
 
 _GBR_TO_RGB = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""Planar RGB is stored G, B, R. Rec. ITU-T H.273 (07/2024), Table 4, value 0."""
+"""Y'CbCr planes tagged with matrix 0 hold G, B, R. Rec. ITU-T H.273 (07/2024), Table 4."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FrameSpec:
     """What the decoded planes hold and what the encoder takes.
 
     Samples are uint8 at 8 bits, else uint16 with the code in the low bits (yuv420p10le, never p010le). "rgb" means
-    the three planes G, B, R in this order; "4:0:0" one plane. Raises InputError for a combination that cannot be.
+    the three planes R, G, B as toolchain.video.decode gives them; "4:0:0" one plane. Raises InputError for a combination that cannot be.
     """
 
     width: int
@@ -135,10 +135,10 @@ def _shift(spec: FrameSpec) -> tuple[float, float]:
 
 
 def _plane_matrix(spec: FrameSpec) -> str:
-    """The matrix that the planes need: "grey" for one plane, "rgb" whenever they are G, B, R, else the tagged one."""
+    """What the planes hold: "grey" for one, "planar_rgb" for R, G, B, else the tagged matrix."""
     if spec.chroma == "4:0:0":
         return "grey"
-    return "rgb" if spec.chroma == "rgb" else spec.color.matrix
+    return "planar_rgb" if spec.chroma == "rgb" else spec.color.matrix
 
 
 @lru_cache(maxsize=64)
@@ -148,8 +148,9 @@ def _grid_matrix(bit_depth: int, matrix: str, range_: str, size: int, domain_max
     offset, scale = np.array([y_offset, c_offset, c_offset]), np.array([y_scale, c_scale, c_scale])
     if matrix == "grey":
         to_rgb = np.array([[1.0, 0.0, 0.0]] * 3)
-    elif matrix == "rgb":
-        to_rgb, offset, scale = _GBR_TO_RGB, np.full(3, y_offset), np.full(3, y_scale)
+    elif matrix in ("planar_rgb", "rgb"):
+        to_rgb = np.eye(3) if matrix == "planar_rgb" else _GBR_TO_RGB
+        offset, scale = np.full(3, y_offset), np.full(3, y_scale)
     else:
         to_rgb = ycbcr_to_rgb_matrix(matrix)
     to_grid = np.column_stack([to_rgb / scale, -(to_rgb @ (offset / scale))]) * ((size - 1) ** 2 / domain_max)

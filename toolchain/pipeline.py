@@ -106,17 +106,14 @@ def _wait_for_encoder(job: RenderJob, reports: list[Future[SegmentReport]]) -> N
 
 def _source_frames(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
     """Numbered, filtered source frames from frame `first` on, checked against the scanned times."""
-    # Filters look at neighbouring frames: only from the start do they see what an uninterrupted run saw.
-    from_start = first == 0 or bool(job.filters)
-    start_pts = None if from_start else int(job.pts[first])
-    number = 0 if from_start else first
+    start_pts = int(job.pts[first]) if first else None
+    number = first
     for frame in decode_frames(job.source, job.video, job.filters, start_pts=start_pts):
         if number >= len(job.pts) or frame.pts != job.pts[number]:
             raise InputError(
                 f"{job.source} decodes to other frames than before (at frame {number}): is it still growing?"
             )
-        if number >= first:
-            yield number, frame
+        yield number, frame
         number += 1
     if number != len(job.pts):
         raise InputError(f"{job.source} decodes to {number} frames, {len(job.pts)} were scanned: is the file intact?")

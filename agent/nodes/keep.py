@@ -13,8 +13,7 @@ def keep(state: State, deps: Deps) -> State:
     reasons = [
         f"{verdict['model_id']}: {verdict['reason']}" for verdict in verdicts if verdict["outcome"] != "accept"
     ]
-    if state.get("final_verdict"):
-        reasons.append(f"{state['final_verdict']['model_id']} after rendering: {state['final_verdict']['reason']}")
+    reasons += [f"{v['model_id']} after rendering: {v['reason']}" for v in state.get("rolled_back", [])]
     return {
         "disposition": "kept_original",
         "reason": "no candidate is better than doing nothing: " + "; ".join(reasons),

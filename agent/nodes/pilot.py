@@ -20,7 +20,7 @@ def pilot(state: State, deps: Deps) -> State:
         controls=controls_for(job, deps.profile),
     )
     result = deps.worker.call("pilot", request, PilotResult, deps.emit)
-    ranking = list(result.ranking[: deps.profile.budget.max_attempts])
+    ranking = list(result.ranking[: deps.profile.max_attempts])
     candidate = routing.next_candidate({**state, "attempt": 0, "ranking": ranking, "candidate": ""})
     return {
         "pilot_verdicts": [verdict.model_dump(mode="json") for verdict in result.verdicts],

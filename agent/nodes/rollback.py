@@ -15,4 +15,8 @@ def rollback(state: State, deps: Deps) -> State:
     Path(state["temporary"]).unlink(missing_ok=True)
     shutil.rmtree(Workspace(deps.run.work).segments(state["candidate"]), ignore_errors=True)
     tried: State = {**state, "attempt": state["attempt"] + 1}
-    return {"attempt": tried["attempt"], "candidate": routing.next_candidate(tried)}
+    return {
+        "attempt": tried["attempt"],
+        "candidate": routing.next_candidate(tried),
+        "rolled_back": [*state.get("rolled_back", []), state["final_verdict"]],
+    }

@@ -14,6 +14,7 @@ def shots(state: State, deps: Deps) -> State:
         path=job.input,
         facts=MediaFacts.model_validate(state["facts"]),
         work=deps.run.work,
+        key_frames_per_shot=deps.profile.pilot_frames_per_shot,
         max_key_frames=deps.profile.max_pilot_frames,
     )
     summary = deps.worker.call("scan", request, ScanSummary, deps.emit)

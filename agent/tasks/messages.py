@@ -25,6 +25,7 @@ class ScanRequest(_Message):
     path: Path
     facts: MediaFacts
     work: Path
+    key_frames_per_shot: int
     max_key_frames: int
 
 

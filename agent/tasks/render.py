@@ -15,7 +15,7 @@ from toolchain.lut import Lut3d, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
 from toolchain.models.restore import restore_filters
-from toolchain.models.spec import ShotTone
+from toolchain.models.spec import Controls, ShotTone
 from toolchain.pipeline import RenderJob, lut_format
 from toolchain.segments import ShotTables, plan_segments
 from toolchain.video.decode import deinterlace_filters
@@ -49,16 +49,16 @@ def _job(request: RenderRequest) -> RenderJob:
     controls = with_parameters(request.controls, parameters.get(request.candidate, {}))
     adaptive = get_spec(request.candidate).adaptive
 
-    def table(model_id: str, tone: ShotTone | None) -> Lut3d:
-        expand = bind_guarded(model_id, tone, controls)
+    def table(model_id: str, tone: ShotTone | None, driven_by: Controls) -> Lut3d:
+        expand = bind_guarded(model_id, tone, driven_by)
         return bake(expand, video.color, lut_format(request.output), request.lut_size)
 
     @cache
     def fixed_table() -> Lut3d:
-        return table(request.candidate, None)
+        return table(request.candidate, None, controls)
 
     def table_of(shot: Shot) -> Lut3d:
-        return table(request.candidate, tones[shot.index]) if adaptive else fixed_table()
+        return table(request.candidate, tones[shot.index], controls) if adaptive else fixed_table()
 
     return RenderJob(
         source=request.path,
@@ -68,7 +68,7 @@ def _job(request: RenderRequest) -> RenderJob:
         filters=source_filters(scan.field_order, request.plan),
         tables=ShotTables(scan.shots, float(video.frame_rate or 25), table_of),
         mask_of=cache(workspace.load_mask),
-        graphics_table=table("direct203", None),
+        graphics_table=table("direct203", None, request.controls),
         output=request.output,
         folder=workspace.segments(request.candidate),
     )

@@ -24,7 +24,7 @@ def scan(request: ScanRequest, emit: Emit) -> ScanSummary:
     assert video is not None  # noqa: S101 - probe refuses files without a picture
     workspace = Workspace(request.work)
     signals = SignalObserver(video)
-    key_frames = KeyFrameFiles(workspace, video.color, request.max_key_frames)
+    key_frames = KeyFrameFiles(workspace, video.color, request.key_frames_per_shot, request.max_key_frames)
     result = scanning.scan(request.path, request.facts, (key_frames, signals), emit)
     workspace.save_scan(
         Scan(
@@ -48,11 +48,13 @@ def scan(request: ScanRequest, emit: Emit) -> ScanSummary:
 
 
 class KeyFrameFiles:
-    """A scan observer that stores key frames at working size, of every n-th shot once there are too many."""
+    """A scan observer that stores key frames at working size: `per_shot` of every shot, or, once there are more than
+    `limit`, of every second, fourth ... shot."""
 
-    def __init__(self, workspace: Workspace, color: ColorInterpretation, limit: int):
+    def __init__(self, workspace: Workspace, color: ColorInterpretation, per_shot: int, limit: int):
         self._workspace = workspace
         self._color = color
+        self._per_shot = per_shot
         self._limit = limit
         self._every = 1
         self._files: list[tuple[int, Path]] = []
@@ -61,7 +63,8 @@ class KeyFrameFiles:
         """Only key frames are stored."""
 
     def on_key_frame(self, shot_index: int, number: int, frame: VideoFrame) -> None:
-        if shot_index % self._every:
+        stored = sum(index == shot_index for index, _ in self._files)
+        if shot_index % self._every or stored == self._per_shot:
             return
         path = self._workspace.key_frame_path(shot_index, number)
         save_signal(path, rgb_signal(frame, self._color, WORKING_WIDTH, WORKING_HEIGHT))

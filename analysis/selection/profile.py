@@ -32,13 +32,6 @@ class VerifySettings(_Settings):
     frames_per_window: int = Field(ge=2, description="flicker needs neighbours")
 
 
-class Budget(_Settings):
-    """Where the loop of attempts ends."""
-
-    max_attempts: int = Field(ge=1, description="candidates rendered in full")
-    max_wall_s: float | None = Field(default=None, gt=0, description="None: no limit")
-
-
 class Profile(_Settings):
     """One way of doing a job. A command-line option outranks the profile."""
 
@@ -52,11 +45,10 @@ class Profile(_Settings):
     verify: VerifySettings
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)
-    budget: Budget
+    max_attempts: int = Field(ge=1, description="candidates rendered in full before the original is kept")
     cpu_ms_per_megapixel: float = Field(
         gt=0, description="whole job in HEVC, for the estimate only: encoding, plus about 25 for everything else"
     )
-    gate_limits: str = Field("default", description="name of the set of gate limits the verdict uses")
 
 
 def profile_names() -> tuple[str, ...]:

@@ -49,6 +49,6 @@ def test_a_job_stops_where_it_was_asked_to(step: str, route: object) -> None:
 
 
 def test_step_budget_covers_the_longest_way() -> None:
-    renders = max(load_profile(name).budget.max_attempts for name in profile_names()) + 1  # direct203 comes last
+    renders = max(load_profile(name).max_attempts for name in profile_names()) + 1  # direct203 comes last
     longest = len(["probe", "shots", "analyse", "plan", "pilot"]) + 3 * renders + 1
     assert longest <= routing.STEP_BUDGET

@@ -33,7 +33,7 @@ def test_an_unknown_task_is_our_bug(tmp_path: Path) -> None:
 def test_a_killed_child_is_reported_with_its_signal(tmp_path: Path) -> None:
     with Worker(tmp_path / "log") as worker:
         os.kill(worker._process.pid, signal.SIGKILL)
-        with pytest.raises(AgentError, match="SIGKILL|could not be started"):
+        with pytest.raises(AgentError, match=r"SIGKILL|could not be started"):
             worker.call("probe", ProbeRequest(path=tmp_path), MediaFacts, ignore)
 
 

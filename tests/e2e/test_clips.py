@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import av
-import pytest
-
-from agent.cli.main import main
 from tests.shared_data import shared_data
-from toolchain.video.container import open_container
-from toolchain.video.probe import probe
 
 CONVERTED = 0
 BAD_INPUT = 3

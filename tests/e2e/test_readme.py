@@ -19,7 +19,7 @@ def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
     section = README.split("## A worked example")[1].split("```sh\n")[1].split("```")[0]
     commands = [shlex.split(line) for line in section.strip().splitlines()]
-    assert [command[:2] for command in commands][0] == ["agent", "sample"]
+    assert commands[0][:2] == ["agent", "sample"]
     for command in commands:
         assert main(command[1:]) == 0, command
     assert (tmp_path / "sample.hdr.mp4").exists()

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import pytest
 
 from training.data.sample import write_sample

@@ -43,8 +43,7 @@ def rgb_signal(planes, spec: FrameSpec):
     """Decoded planes to R'G'B' at full size, float64 (height, width, 3)."""
     y_offset, y_scale, c_offset, c_scale = code_range(spec.bit_depth, spec.color.range)
     if spec.chroma == "rgb":
-        green, blue, red = ((plane - y_offset) / y_scale for plane in planes)
-        return np.stack([red, green, blue], axis=-1)
+        return np.stack([(plane - y_offset) / y_scale for plane in planes], axis=-1)
     luma = (planes[0] - y_offset) / y_scale
     if spec.chroma == "4:0:0":
         return np.repeat(luma[..., None], 3, axis=-1)
@@ -198,9 +197,9 @@ def test_twelve_bit_output():
 
 
 def test_a_rgb_matrix_on_444_planes_is_planar_gbr():
-    planes = random_planes(make_spec(chroma="rgb"))
-    tagged = run(planes, make_spec(chroma="4:4:4", interpretation=color(matrix="rgb")), LUT)
-    for plane, reference in zip(tagged, run(planes, make_spec(chroma="rgb"), LUT), strict=True):
+    red, green, blue = random_planes(make_spec(chroma="rgb"))
+    tagged = run((green, blue, red), make_spec(chroma="4:4:4", interpretation=color(matrix="rgb")), LUT)
+    for plane, reference in zip(tagged, run((red, green, blue), make_spec(chroma="rgb"), LUT), strict=True):
         np.testing.assert_array_equal(plane, reference)
 
 
