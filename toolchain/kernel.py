@@ -44,7 +44,8 @@ class FrameSpec:
     """What the decoded planes hold and what the encoder takes.
 
     Samples are uint8 at 8 bits, else uint16 with the code in the low bits (yuv420p10le, never p010le). "rgb" means
-    the three planes R, G, B as toolchain.video.decode gives them; "4:0:0" one plane. Raises InputError for a combination that cannot be.
+    the three planes R, G, B as toolchain.video.decode gives them; "4:0:0" one plane. Raises InputError for a
+    combination that cannot be.
     """
 
     width: int
