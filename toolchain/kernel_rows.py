@@ -14,19 +14,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-
-def _jit(function: Any) -> Any:
-    """Compiled on first call. fastmath is safe: samples are integers and tables finite, so no NaN arises."""
-    options = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
-    try:
-        return njit(function, cache=True, **options)
-    except RuntimeError:
-        # No folder to cache in can be written (package, $HOME, $NUMBA_CACHE_DIR): compile in each process.
-        return njit(function, **options)
-
+from toolchain.jit import jit
 
 _intrinsic: Any = intrinsic
 """Untyped: numba itself passes the decorated function's first argument."""
@@ -65,7 +56,7 @@ def _mix_rows(typing_context, table, i0, i1, i2, i3, w0, w1, w2, w3):
     return signature, generate
 
 
-@_jit
+@jit
 def _blend_rows(above, below, weight, out):
     """above + weight * (below - above) as float32 into out[1:-1]; the edges are repeated in out[0] and out[-1]."""
     inner = out[1:]
@@ -76,7 +67,7 @@ def _blend_rows(above, below, weight, out):
     out[len(above) + 1] = out[len(above)]
 
 
-@_jit
+@jit
 def _upsample_row(plane, stride, columns, rows, y, step, shift, scratch, out):
     """Chroma for luma row y at full width: linear interpolation at the sited positions, edges repeated.
 
@@ -94,7 +85,7 @@ def _upsample_row(plane, stride, columns, rows, y, step, shift, scratch, out):
         _widen(scratch, columns, step[0], shift[0], out)
 
 
-@_jit
+@jit
 def _widen_by_two(padded, columns, back, out):
     """`_widen` for the step nearly every video has; `back` is the shift in chroma samples, 0 or 0.25."""
     left, middle, right = padded, padded[1:], padded[2:]
@@ -104,7 +95,7 @@ def _widen_by_two(padded, columns, back, out):
         out[2 * i + 1] = middle[i] + ahead * (right[i] - middle[i])
 
 
-@_jit
+@jit
 def _widen(padded, columns, step, shift, out):
     for phase in range(step):
         position = (phase - shift) / step
@@ -115,7 +106,7 @@ def _widen(padded, columns, step, shift, out):
             out[i * step + phase] = left[i] + weight * (right[i] - left[i])
 
 
-@_jit
+@jit
 def _locate(first, second, third, matrix, size, offsets, weights):
     """Each pixel's tetrahedron: byte offsets of three of its table rows, and the cell's fractions sorted downwards.
 
@@ -148,7 +139,7 @@ def _locate(first, second, third, matrix, size, offsets, weights):
         high_row[i], middle_row[i], low_row[i] = high, max(min(r, g), min(max(r, g), b)), low
 
 
-@_jit
+@jit
 def _interpolate(table, size, offsets, weights, luma, blue, red):
     """Tetrahedral interpolation: mixes the four table rows `_locate` chose for each pixel."""
     diagonal = np.int32(16 * (size * size + size + 1))
@@ -161,7 +152,7 @@ def _interpolate(table, size, offsets, weights, luma, blue, red):
         luma[i], blue[i], red[i] = _mix_rows(table, i0, i1, i2, i3, one - high, high - middle, middle - low, low)
 
 
-@_jit
+@jit
 def _mask_line(mask, y, line):
     """The mask's values over luma row y, one a block, edges repeated: (columns + 2,)."""
     position = min(max((y + 0.5) / MASK_BLOCK - 0.5, 0.0), mask.shape[0] - 1.0)
@@ -170,7 +161,7 @@ def _mask_line(mask, y, line):
     _blend_rows(mask[above], mask[below], np.float32(position - above), line)
 
 
-@_jit
+@jit
 def _mask_pixels(line, start, out):
     """Bilinear mask of the pixels from `start` on; returns False, with `out` unfilled, where all of it is 0."""
     # Block k's centre is at 16 k + 7.5; `line` is padded by one in front: left neighbour = (2 x + 17) // 32.
@@ -185,20 +176,20 @@ def _mask_pixels(line, start, out):
     return True
 
 
-@_jit
+@jit
 def _mix_towards(values, others, weights):
     for i in range(len(values)):
         values[i] += weights[i] * (others[i] - values[i])
 
 
-@_jit
+@jit
 def _store(values, out):
     """floor(x + 0.5) into uint16. No clamp: a table's codes are legal and a mixture lies between them."""
     for i in range(len(out)):
         out[i] = np.uint16(np.int32(values[i] + np.float32(0.5)))
 
 
-@_jit
+@jit
 def _low_pass_rows(above, middle, below, out):
     """4 x [1 2 1] / 4 down three rows into out[1:-1]; the edges are repeated in out[0] and out[-1]."""
     inner = out[1:]
@@ -208,7 +199,7 @@ def _low_pass_rows(above, middle, below, out):
     out[len(above) + 1] = out[len(above)]
 
 
-@_jit
+@jit
 def _store_chroma(padded, step, out):
     """A row of 4 x chroma rounded half up into uint16: every pixel, or [1 2 1] / 4 at every second (co-sited)."""
     half = np.float32(0.5)
@@ -222,7 +213,7 @@ def _store_chroma(padded, step, out):
             out[i] = np.uint16(np.int32(total * np.float32(0.0625) + half))
 
 
-@_jit
+@jit
 def _finish_chroma(y, height, step, ring, scratch, columns, plane, stride):
     """Writes the output chroma row that luma row y completes, if any. `ring`: the last three rows at full width."""
     if step[1] == 1:
@@ -237,7 +228,7 @@ def _finish_chroma(y, height, step, ring, scratch, columns, plane, stride):
     _store_chroma(scratch, step[0], plane[row * stride : row * stride + columns])
 
 
-@_jit
+@jit
 def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, mask, out, out_strides, out_step):
     """One frame. Planes are flat and C-contiguous; strides count samples; see `toolchain.kernel.apply`.
 

@@ -44,14 +44,16 @@ FALLBACK_FRAME_RATE = Fraction(25)
 
 
 class SegmentReport(BaseModel):
-    """What was measured on a finished segment, stored beside it. Light levels in nits of max(R, G, B)."""
+    """What was measured on a finished segment, stored beside it.
+
+    Light levels in nits of max(R, G, B); None for HLG, whose light depends on the display and is written nowhere.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int
-    frames: int
-    max_cll: int
-    max_fall: int
+    max_cll: int | None = None
+    max_fall: int | None = None
 
 
 @dataclass(frozen=True)
@@ -200,17 +202,22 @@ def _finish(job: RenderJob, segment: Segment, encoder: SegmentEncoder | None) ->
     """Flush, name and measure a segment; one that was measured before is read from its report."""
     if encoder is not None:
         encoder.close()
+    if job.output.hdr_format == "hlg":
+        return SegmentReport(index=segment.index)
     path = job.segment_path(segment)
     stored = path.with_suffix(".json")
     if encoder is None and stored.exists():
         return SegmentReport.model_validate_json(stored.read_bytes())
-    meter = LightLevelMeter(job.output.hdr_format)
+    meter = _measured(path)
+    report = SegmentReport(index=segment.index, max_cll=meter.max_cll, max_fall=meter.max_fall)
+    write_atomic(stored, report.model_dump_json())
+    return report
+
+
+def _measured(path: Path) -> LightLevelMeter:
+    meter = LightLevelMeter()
     with av.open(url(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for frame in container.decode(video=0):
             meter.add(frame)
-    report = SegmentReport(
-        index=segment.index, frames=meter.frame_count, max_cll=meter.max_cll, max_fall=meter.max_fall
-    )
-    write_atomic(stored, report.model_dump_json())
-    return report
+    return meter

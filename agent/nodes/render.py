@@ -39,7 +39,7 @@ def render(state: State, deps: Deps) -> State:
     )
     muxed = deps.worker.call("mux", mux, MuxResult, deps.emit)
     return {
-        "rendered": {**rendered.model_dump(mode="json"), **muxed.model_dump(mode="json", exclude={"warnings"})},
+        "rendered": rendered.model_dump(mode="json"),
         "temporary": str(temporary),
         "warnings": list(dict.fromkeys([*state["warnings"], *muxed.warnings])),
     }

@@ -69,11 +69,11 @@ class RenderRequest(_Message):
 
 
 class RenderResult(_Message):
-    """The finished segments in order, and the light level measured on them in nits of max(R, G, B)."""
+    """The finished segments in order, and the light level measured on them in nits of max(R, G, B); None for HLG."""
 
     segments: tuple[Path, ...]
-    max_cll: int
-    max_fall: int
+    max_cll: int | None
+    max_fall: int | None
     cpu_s: float
 
 
@@ -88,11 +88,9 @@ class MuxRequest(_Message):
 
 
 class MuxResult(_Message):
-    """`max_cll` and `max_fall` in nits as written into the file; None for HLG, which carries neither."""
+    """What of the source the file does not hold as it was."""
 
     warnings: tuple[str, ...]
-    max_cll: int | None
-    max_fall: int | None
 
 
 class VerifyRequest(_Message):

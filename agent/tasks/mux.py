@@ -16,7 +16,7 @@ def mux(request: MuxRequest, _: Emit) -> MuxResult:
     """
     rendered = request.rendered
     metadata = None
-    if request.output.hdr_format == "hdr10":
+    if rendered.max_cll is not None and rendered.max_fall is not None:
         metadata = HdrMetadata(
             mastering_max_nits=request.peak_nits, max_cll=rendered.max_cll, max_fall=rendered.max_fall
         )
@@ -29,9 +29,4 @@ def mux(request: MuxRequest, _: Emit) -> MuxResult:
         request.temporary,
         Workspace(request.work).load_scan().last_duration,
     )
-    carried = metadata is not None
-    return MuxResult(
-        warnings=report.warnings,
-        max_cll=rendered.max_cll if carried else None,
-        max_fall=rendered.max_fall if carried else None,
-    )
+    return MuxResult(warnings=report.warnings)

@@ -33,8 +33,8 @@ def render(request: RenderRequest, emit: Emit) -> RenderResult:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return RenderResult(
         segments=tuple(job.segment_path(segment) for segment in job.segments),
-        max_cll=max(report.max_cll for report in reports),
-        max_fall=max(report.max_fall for report in reports),
+        max_cll=max((report.max_cll for report in reports if report.max_cll is not None), default=None),
+        max_fall=max((report.max_fall for report in reports if report.max_fall is not None), default=None),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
     )
 
