@@ -13,6 +13,8 @@ from agent.store import RunStore, job_key
 def execute_job(job: JobSpec, store: RunStore, json_events: bool) -> int:
     """Run the job with the front end that was asked for; prints the result and returns the exit code."""
     outcome = run_with_front_end(job, store, json_events)
+    if job.stop_after != "commit":
+        store.get(outcome.run_id).clear_work()
     if not json_events:
         _tell(job, outcome)
     return outcome.exit_code
@@ -38,7 +40,15 @@ def _tell(job: JobSpec, outcome: Outcome) -> None:
         sys.stderr.write(f"warning: {warning}\n")
     if outcome.exit_code == 4:
         sys.stderr.write(f"kept the original: {outcome.message}\n")
-    elif outcome.exit_code == 0 and job.stop_after == "commit":
+    elif outcome.exit_code == 0 and job.stop_after == "pilot":
+        for verdict in outcome.state.get("pilot_verdicts", []):
+            sys.stdout.write(
+                f"{verdict['model_id']:<10} {verdict['outcome'].replace('_', ' '):<15} {verdict['reason']}\n"
+            )
+        sys.stdout.write(
+            f"would render with {outcome.state.get('candidate') or 'nothing: the original would be kept'}\n"
+        )
+    elif outcome.exit_code == 0:
         verdict = outcome.state.get("final_verdict", {})
         rendered = outcome.state.get("rendered", {})
         light = (

@@ -11,6 +11,10 @@ from analysis.vqa.view import View
 MIN_CHROMA = 0.03
 """Paler colours lose their hue to the chroma quantiser of an encoder before any model touches it."""
 
+KNEE_CODE = 0.8 * 219
+"""Above it SDR pictures have their knee and their clip, component by component, which turn hues: there the source's
+hue is no truth, and a result that turns it back is not damaged. Fidelity still watches those pixels."""
+
 SECTORS = 36
 MIN_SHARE = 0.01
 """Below this share of the frame there are too few pixels of a hue, or of skin, to judge it by."""
@@ -47,7 +51,8 @@ def skin(view: View) -> NDArray[np.bool_]:
 
 
 def _coloured(view: View) -> NDArray[np.bool_]:
-    return np.hypot(view.half_source_itp[..., 1], view.half_source_itp[..., 2]) > MIN_CHROMA
+    chroma = np.hypot(view.half_source_itp[..., 1], view.half_source_itp[..., 2])
+    return (chroma > MIN_CHROMA) & (view.half_source_signal.max(axis=-1) < KNEE_CODE)
 
 
 def _percentile(view: View, percent: float) -> float | None:

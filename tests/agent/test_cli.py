@@ -1,0 +1,126 @@
+"""The command line in process: exact exit codes, stdout for results only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.cli.main import main
+from toolchain.color.transfer import pq_eotf
+from toolchain.models.registry import model_ids
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+
+
+def grey_png(path: Path, *levels: float) -> Path:
+    """A 16-bit picture of one column a level."""
+    row = np.rint(np.array(levels) * 65535).astype(np.uint16)
+    cv2.imwrite(str(path), np.repeat(np.tile(row, (4, 1))[..., None], 3, axis=2))
+    return path
+
+
+def test_models_list_names_the_whole_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "--json"]) == 0
+    listed = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
+    assert listed == list(model_ids())
+
+
+@pytest.mark.parametrize(
+    ("model", "nits"),
+    [
+        ("direct203", (203 * 0.5**2.4, 203 * 0.75**2.4, 203.0)),
+        ("bt2446a", (76.3, 279.0, 999.5)),
+        ("bt2446c", (100 * 0.5**2.4 / 0.83802, 100 * 0.75**2.4 / 0.83802, 332.4)),
+    ],
+)
+def test_models_apply_writes_the_published_light(model: str, nits: tuple[float, ...], tmp_path: Path) -> None:
+    image, output = grey_png(tmp_path / "in.png", 0.5, 0.75, 1.0), tmp_path / "out.npy"
+    assert main(["models", "apply", model, str(image), str(output)]) == 0
+    signal = np.load(output, allow_pickle=False)
+    assert (signal.dtype, signal.shape) == (np.float32, (4, 3, 3))
+    assert pq_eotf(signal.astype(float))[0, :, 1] == pytest.approx(nits, rel=0.005)
+
+
+def test_models_apply_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, output = grey_png(tmp_path / "in.png", 0.5), tmp_path / "out.npy"
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    assert main(["models", "apply", "deband", str(image), str(output)]) == 2
+    assert main(["models", "apply", "spline", str(text), str(output)]) == 3
+    assert main(["models", "apply", "spline", str(tmp_path / "no.png"), str(output)]) == 3
+    assert not output.exists()
+    output.write_bytes(b"mine")
+    assert main(["models", "apply", "spline", str(image), str(output)]) == 2
+    assert output.read_bytes() == b"mine"
+    assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_json_events_are_numbered_and_end_with_the_outcome(
+    sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.mp4"
+    command = ["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", "direct203", "--json"]
+    assert main(command) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    assert all({"type", "seq", "ts", "job_key"} <= set(event) for event in events)
+    assert len({event["job_key"] for event in events}) == 1
+    assert events[-1]["type"] == "job.completed"
+    assert events[-1]["output"] == str(output)
+    steps = [event["step"] for event in events if event["type"] == "step.started"]
+    assert steps == ["probe", "shots", "analyse", "plan", "pilot", "render", "verify", "commit"]
+
+
+def test_plan_analyze_and_dry_run_write_nothing(
+    sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(sample_clip.parent.iterdir())
+    assert main(["plan", str(sample_clip)]) == 0
+    assert "direct203" in capsys.readouterr().out
+    assert main(["analyze", str(sample_clip), "--json"]) == 0
+    analysis = json.loads(capsys.readouterr().out)
+    assert len(analysis["shots"]) == 3
+    assert main(["process", str(sample_clip), "-o", str(tmp_path / "out.mp4"), "--dry-run"]) == 0
+    assert sorted(sample_clip.parent.iterdir()) == before
+    assert not (tmp_path / "out.mp4").exists()
+    assert not list((tmp_path / "home" / "runs").glob("*/work"))
+
+
+def test_runs_are_listed_shown_and_not_resumed_when_finished(
+    sample_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plan", str(sample_clip)])
+    capsys.readouterr()
+    assert main(["runs", "list", "--json"]) == 0
+    run_id = json.loads(capsys.readouterr().out.splitlines()[0])["run_id"]
+    assert main(["runs", "show", run_id[:8]]) == 0
+    assert str(sample_clip) in capsys.readouterr().out
+    assert main(["runs", "resume", run_id]) == 2
+    assert "finished" in capsys.readouterr().err
+
+
+def test_verify_accepts_the_master_and_refuses_the_source(
+    sample_info, sample_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Truth by construction: the HDR master the sample was graded from is better than doing nothing."""
+    assert main(["verify", str(sample_clip), str(sample_info.master), "--json"]) == 0
+    verdict = json.loads(capsys.readouterr().out)
+    assert verdict["outcome"] == "accept"
+    assert verdict["gain_low"] > 0
+    assert main(["verify", str(sample_clip), str(sample_clip)]) == 3
+    assert "not HDR" in capsys.readouterr().err
+
+
+def test_graph_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graph"]) == 0
+    assert "probe" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(check["ok"] for check in checks if check["required"])
