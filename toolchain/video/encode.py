@@ -8,9 +8,6 @@ both.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from toolchain.errors import AgentError, EnvironmentNotReady, UsageError
+from toolchain.files import disk_errors, publish
 from toolchain.video.output import (
     ENCODER_OF,
     MATRIX_BT2020_NCL,
@@ -34,42 +32,20 @@ from toolchain.video.output import (
 PTS_BIAS = 1 << 40
 _SEGMENT_TICK = Fraction(1, 1000)
 _RANGE_LIMITED = 1
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns any failure of writing media to `path` into our errors; a full disk says how much is free."""
+    """Turns any failure of writing media to `path` into our errors."""
     try:
-        yield
-    except (av.error.FFmpegError, OSError) as error:
-        if error.errno in _DISK_FULL:
-            free_mib = shutil.disk_usage(path.parent).free // 2**20
-            raise EnvironmentNotReady(
-                f"disk full at {path.parent}: free {free_mib} MiB, writing {path.name}; make room and run it again"
-            ) from error
-        if isinstance(error, OSError | MemoryError):
-            raise EnvironmentNotReady(f"cannot write {path}: {error}") from error
-        raise AgentError(f"FFmpeg refused to write {path.name}: {error}") from error
+        with disk_errors(path):
+            yield
+    except OSError as error:
+        raise EnvironmentNotReady(f"cannot write {path}: {error}") from error
     except MemoryError as error:
         raise EnvironmentNotReady(f"out of memory writing {path.name}; free some memory and run it again") from error
-
-
-def publish(temporary: Path, final: Path) -> None:
-    """Gives a finished file its final name so that a crash leaves either the whole file or none (fsync, rename)."""
-    sync_file(temporary)
-    temporary.replace(final)
-    directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def sync_file(path: Path) -> None:
-    """Waits until the file's bytes are on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    except av.error.FFmpegError as error:
+        raise AgentError(f"FFmpeg refused to write {path.name}: {error}") from error
 
 
 def url(path: Path) -> str:
@@ -153,7 +129,7 @@ class SegmentEncoder:
         with writing(self.path):
             self._mux(None)
             self._container.close()
-            publish(self._part, self.path)
+            publish(self._part, self.path, overwrite=True)
 
     def abort(self) -> None:
         """Gives the segment up: nothing stays on disk."""

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict
 
 from toolchain.errors import InputError, SubprocessFailed
+from toolchain.files import fsync_file
 from toolchain.video.companions import (
     MUXER_OF,
     Companion,
@@ -33,7 +34,7 @@ from toolchain.video.companions import (
     plan_companions,
 )
 from toolchain.video.container import open_container
-from toolchain.video.encode import sync_file, url, writing
+from toolchain.video.encode import url, writing
 from toolchain.video.facts import MediaFacts, VideoFacts
 from toolchain.video.hdr_metadata import HdrMetadata
 from toolchain.video.labels import Labels, copy_labels, file_tags, lost_labels, needs_mdta
@@ -87,7 +88,7 @@ def finalise(
     try:
         with writing(temporary):
             report = _write(segments, source, video, spec, metadata, temporary, last_duration)
-            sync_file(temporary)
+            fsync_file(temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -128,7 +128,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(EnvironmentNotReady, match="disk full"):
+        with pytest.raises(EnvironmentNotReady, match="no space left"):
             encode(tmp_path / "s.mkv", spec, [1001 * i for i in range(60)], TICK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

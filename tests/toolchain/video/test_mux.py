@@ -407,7 +407,7 @@ def test_a_full_disk_is_named_and_leaves_no_output(plain: Path, tmp_path: Path, 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
-        with pytest.raises(EnvironmentNotReady, match="disk full"):
+        with pytest.raises(EnvironmentNotReady, match="no space left"):
             finalise([segment], plain, facts, spec, METADATA, target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
