@@ -1,10 +1,11 @@
-"""From a job and its profile to the controls of an expanding model."""
+"""From a job and its profile to the controls of an expanding model and the encoder's settings."""
 
 from __future__ import annotations
 
 from agent.state import JobSpec
 from analysis.selection.profile import Profile
 from toolchain.models.spec import Controls
+from toolchain.video.output import OutputSpec
 
 
 def controls_for(job: JobSpec, profile: Profile) -> Controls:
@@ -13,6 +14,12 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
         peak_nits=profile.peak_nits if job.peak_nits is None else job.peak_nits,
         mid_gain_ev=profile.mid_gain_ev if job.mid_gain_ev is None else job.mid_gain_ev,
     )
+
+
+def output_for(job: JobSpec, profile: Profile) -> OutputSpec:
+    """The settings of the job's codec in the job's profile."""
+    encoder = profile.encoders[job.codec]
+    return OutputSpec.for_path(job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf)
 
 
 def with_parameters(controls: Controls, parameters: dict[str, float]) -> Controls:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from agent.controls import controls_for
+from agent.controls import controls_for, output_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.tasks.messages import MuxRequest, MuxResult, RenderRequest, RenderResult
 from analysis.schema import Plan
 from toolchain.video.facts import MediaFacts
-from toolchain.video.output import OutputSpec
 
 
 def render(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
     facts = MediaFacts.model_validate(state["facts"])
     controls = controls_for(job, deps.profile)
-    output = output_spec(job, deps)
+    output = output_for(job, deps.profile)
     request = RenderRequest(
         path=job.input,
         facts=facts,
@@ -43,9 +42,3 @@ def render(state: State, deps: Deps) -> State:
         "temporary": str(temporary),
         "warnings": list(dict.fromkeys([*state["warnings"], *muxed.warnings])),
     }
-
-
-def output_spec(job: JobSpec, deps: Deps) -> OutputSpec:
-    """The encoder settings of the job's codec in the job's profile."""
-    encoder = deps.profile.encoders[job.codec]
-    return OutputSpec.for_path(job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf)

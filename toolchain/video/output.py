@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toolchain.errors import UsageError
+from toolchain.errors import InputError, UsageError
 
 Codec = Literal["hevc", "av1", "prores", "ffv1"]
 HdrFormat = Literal["hdr10", "hlg"]
@@ -30,6 +30,12 @@ ENCODER_OF: dict[Codec, str] = {"hevc": "libx265", "av1": "libsvtav1", "prores":
 KEYFRAME_INTERVAL_S = 10
 X265_FRAME_THREADS = 2
 """x265's bitstream depends on the number of frames in flight but not on its thread pool, so this is a constant."""
+
+HEVC_LEVEL_4_1_SIDE, HEVC_LEVEL_5_MIN_SIDE = 4208, 32
+"""Longest side of HEVC level 4.1, sqrt(8 x 2228224) in whole 16-pixel units; beyond it a coding tree unit, which x265
+does not make larger than the picture, is 32 or more (ITU-T H.265, table A.8 and section A.4.1)."""
+SVT_AV1_MAX_HEIGHT = 8704
+X265_NARROW_WIDTH = 64
 
 PRIMARIES_BT2020 = 9
 MATRIX_BT2020_NCL = 9
@@ -112,11 +118,23 @@ class OutputSpec(BaseModel):
     def intra_only(self) -> bool:
         return self.codec in ("prores", "ffv1")
 
+    def check_size(self, width: int, height: int) -> None:
+        """InputError where the encoder takes no picture of this size; the sentence names the codecs that do.
+
+        Both sides are 16 to 16384, as `toolchain.video.probe` demands of every source.
+        """
+        reason = _size_limit(self.codec, width, height)
+        if reason:
+            able = [codec for codec in CONTAINERS_OF if not _size_limit(codec, width, height)]
+            raise InputError(
+                f"{self.codec} cannot hold a picture of {width}x{height}: {reason}; use --codec {' or '.join(able)}"
+            )
+
     def encoder_options(self, width: int, height: int, frame_rate: Fraction) -> dict[str, str]:
         """Options of the FFmpeg encoder `ENCODER_OF[codec]`; the same input gives the same bits every time."""
         keyint = max(1, round(frame_rate * KEYFRAME_INTERVAL_S))
         if self.codec == "hevc":
-            return self._x265(keyint)
+            return self._x265(keyint, width)
         if self.codec == "av1":
             return self._svt_av1(keyint)
         if self.codec == "prores":
@@ -124,7 +142,7 @@ class OutputSpec(BaseModel):
         slices = {"slices": "16"} if min(width, height) >= 480 else {}
         return {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slicecrc": "1", **slices}
 
-    def _x265(self, keyint: int) -> dict[str, str]:
+    def _x265(self, keyint: int, width: int) -> dict[str, str]:
         # info=0: the settings SEI would name the CPU. ST 2086 and light level are added after measuring (mux).
         params = {
             "log-level": "error", "info": 0, "open-gop": 0, "repeat-headers": 1, "keyint": keyint,
@@ -132,6 +150,10 @@ class OutputSpec(BaseModel):
             "colorprim": PRIMARIES_BT2020, "transfer": self.transfer_code, "colormatrix": MATRIX_BT2020_NCL,
             "chromaloc": 2, "hdr10-opt": int(self.hdr_format == "hdr10"), "hdr10": 0,
         }  # fmt: skip
+        if width < X265_NARROW_WIDTH:
+            # Up to 48 pixels wide, x265 4.x writes beyond its adaptive quantisation buffers (seen with glibc's malloc
+            # checks), which kills the process sooner or later.
+            params |= {"aq-mode": 0, "cutree": 0}
         joined = ":".join(f"{name}={value}" for name, value in params.items())
         return {"preset": self.preset, "crf": str(self._quality), "x265-params": joined}
 
@@ -144,3 +166,13 @@ class OutputSpec(BaseModel):
     def _quality(self) -> int:
         default = DEFAULT_CRF[self.codec]
         return self.crf if self.crf is not None else default if default is not None else 0
+
+
+def _size_limit(codec: Codec, width: int, height: int) -> str:
+    """The limit that a picture of this size breaks, "" where there is none; found by trying PyAV 18's encoders."""
+    short, long = sorted((width + width % 2, height + height % 2))
+    if codec == "hevc" and long > HEVC_LEVEL_4_1_SIDE and short < HEVC_LEVEL_5_MIN_SIDE:
+        return f"beside a side above {HEVC_LEVEL_4_1_SIDE} the other must be {HEVC_LEVEL_5_MIN_SIDE} or more"
+    if codec == "av1" and height > SVT_AV1_MAX_HEIGHT:
+        return f"at most {SVT_AV1_MAX_HEIGHT} rows are allowed"
+    return ""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.toolchain.video.segments import encode, small_spec
-from toolchain.errors import AgentError, EnvironmentNotReady, UsageError
+from toolchain.errors import AgentError, EnvironmentNotReady, InputError, UsageError
 from toolchain.video.encode import (
     SegmentEncoder,
     coded_size,
@@ -153,6 +157,57 @@ def test_encoders_take_every_coded_size(tmp_path: Path, codec: Codec, size: tupl
     spec = small_spec(tmp_path / "o.mkv", codec)
     coded = coded_size(spec, *size)
     encode(tmp_path / "s.mkv", spec, [0, 1001], TICK, size=coded)
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "able"),
+    [
+        ("hevc", (8192, 16), "av1 or prores or ffv1"),
+        ("hevc", (30, 4209), "av1 or prores or ffv1"),
+        ("av1", (64, 8706), "hevc or prores or ffv1"),
+        ("av1", (16, 16384), "prores or ffv1"),
+    ],
+)
+def test_a_size_the_encoder_refuses_is_known_before_any_work(
+    tmp_path: Path, codec: Codec, size: tuple[int, int], able: str
+) -> None:
+    with pytest.raises(InputError, match=f"{size[0]}x{size[1]}.*--codec {able}$"):
+        small_spec(tmp_path / "o.mkv", codec).check_size(*size)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (34, 34), (16, 4207), (31, 8192), (8192, 32), (64, 8704)])
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_size_that_is_not_refused_can_be_encoded(tmp_path: Path, codec: Codec, size: tuple[int, int]) -> None:
+    spec = small_spec(tmp_path / "o.mkv", codec)
+    spec.check_size(*size)
+    path = encode(tmp_path / "s.mkv", spec, [0], TICK, size=coded_size(spec, *size))
+    with av.open(str(path)) as container:
+        assert [(frame.width, frame.height) for frame in container.decode(video=0)] == [coded_size(spec, *size)]
+
+
+NARROW = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+from tests.toolchain.video.segments import encode
+from toolchain.video.output import OutputSpec
+folder = Path(sys.argv[1])
+spec = OutputSpec.for_path(folder / "o.mkv", preset="veryfast", threads=1)
+for width in (16, 34, 48, 62):
+    encode(folder / f"{width}.mkv", spec, range(0, 40000, 1001), Fraction(1, 30000), size=(width, 64))
+"""
+
+
+def test_a_narrow_picture_does_not_corrupt_memory(tmp_path: Path) -> None:
+    """glibc's checking malloc ends a process that wrote beyond a buffer: x265 did below 50 pixels of width."""
+    try:
+        ctypes.CDLL("libc_malloc_debug.so.0")
+    except OSError:
+        pytest.skip("the C library has no checking malloc")
+    checks = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3", "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", NARROW, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **checks}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("codec", "size"), [("hevc", (2, 2)), ("hevc", (8192, 16)), ("av1", (2, 2))])
