@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -32,12 +33,12 @@ from toolchain.video.facts import VideoFacts
 from toolchain.video.measure import LightLevelMeter
 from toolchain.video.output import OutputSpec
 
+KERNEL_THREADS = 2
 FRAMES_IN_FLIGHT = 4
 """Frames between decoder and encoder: enough to keep the kernel threads busy, few enough for 2160p memory."""
 
-MAX_OVERLAP_PIXELS = 2048 * 1152
-"""Up to this size the next segment starts while the last one is flushed; above, two encoders cost too much memory."""
 
+PROGRESS_EVERY_FRAMES = 8
 
 FALLBACK_FRAME_RATE = Fraction(25)
 """Rate control's guess where the file states no rate; timestamps do not depend on it."""
@@ -80,30 +81,22 @@ class RenderJob:
 
 
 def render(job: RenderJob, emit: Emit) -> list[SegmentReport]:
-    """Render every missing segment into `job.folder`; returns the reports of all segments, in order.
+    """Render into `job.folder` from the first missing segment on; returns the reports of all segments, in order.
 
     Raises InputError when the source does not decode to the frames that were scanned.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    missing = [segment for segment in job.segments if not job.segment_path(segment).exists()]
-    frames = _source_frames(job, missing[0].start_frame) if missing else iter(())
-    reports: list[Future[SegmentReport]] = []
-    with ThreadPoolExecutor(1) as finisher, ThreadPoolExecutor(2) as kernels:
-        for segment in job.segments:
-            encoder = None
-            if segment in missing:
-                _wait_for_encoder(job, reports)
-                encoder = _encode(job, segment, frames, kernels, emit)
-            reports.append(finisher.submit(_finish, job, segment, encoder))
+    done = list(takewhile(lambda segment: job.segment_path(segment).exists(), job.segments))
+    missing = job.segments[len(done) :]
+    with ThreadPoolExecutor(1) as meter, ThreadPoolExecutor(KERNEL_THREADS) as kernels:
+        reports = [meter.submit(_measure, job, segment) for segment in done]
+        if missing:
+            frames = _source_frames(job, missing[0].start_frame)
+            for segment in missing:
+                _encode(job, segment, frames, kernels, emit)
+                reports.append(meter.submit(_measure, job, segment))
+            next(frames, None)  # runs to the check that the source ends where it did when it was scanned
         return [report.result() for report in reports]
-
-
-def _wait_for_encoder(job: RenderJob, reports: list[Future[SegmentReport]]) -> None:
-    """Bound memory: at most one earlier segment may still be flushing, at large sizes none."""
-    overlap = job.video.width * job.video.height <= MAX_OVERLAP_PIXELS
-    due = reports[:-1] if overlap else reports
-    if due:
-        due[-1].result()
 
 
 def _source_frames(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -127,23 +120,21 @@ def _encode(
     frames: Iterator[tuple[int, av.VideoFrame]],
     kernels: ThreadPoolExecutor,
     emit: Emit,
-) -> SegmentEncoder:
-    """Send all frames of `segment` to a new encoder, which still has to be closed."""
-    encoder = _open_encoder(job, segment)
+) -> None:
+    """Send all frames of `segment` through the kernel to an encoder of its own, and complete its file."""
+    _report_path(job, segment).unlink(missing_ok=True)
     in_flight: deque[Future[av.VideoFrame]] = deque()
-    for number, frame in frames:
-        mask = job.mask_of(job.tables.shot_at(number).index)
-        in_flight.append(kernels.submit(_expand, job, frame, job.tables.table_at(number), mask))
-        if len(in_flight) == FRAMES_IN_FLIGHT:
-            encoder.write(in_flight.popleft().result())
-        if number % 8 == 0:
-            emit(Progress(step="render", done=number, total=len(job.pts)))
-        if number + 1 == segment.end_frame:
-            break
-    for expanded in in_flight:
-        encoder.write(expanded.result())
+    with _open_encoder(job, segment) as encoder:
+        for number, frame in islice(frames, segment.end_frame - segment.start_frame):
+            mask = job.mask_of(job.tables.shot_at(number).index)
+            in_flight.append(kernels.submit(_expand, job, frame, job.tables.table_at(number), mask))
+            if len(in_flight) == FRAMES_IN_FLIGHT:
+                encoder.write(in_flight.popleft().result())
+            if number % PROGRESS_EVERY_FRAMES == 0:
+                emit(Progress(step="render", done=number, total=len(job.pts)))
+        for expanded in in_flight:
+            encoder.write(expanded.result())
     emit(Progress(step="render", done=segment.end_frame, total=len(job.pts)))
-    return encoder
 
 
 def _open_encoder(job: RenderJob, segment: Segment) -> SegmentEncoder:
@@ -198,17 +189,18 @@ def _repeat_edges(luma: NDArray[np.uint16], width: int, height: int) -> None:
     luma[:, width:] = luma[:, width - 1 : width]
 
 
-def _finish(job: RenderJob, segment: Segment, encoder: SegmentEncoder | None) -> SegmentReport:
-    """Flush, name and measure a segment; one that was measured before is read from its report."""
-    if encoder is not None:
-        encoder.close()
+def _report_path(job: RenderJob, segment: Segment) -> Path:
+    return job.segment_path(segment).with_suffix(".json")
+
+
+def _measure(job: RenderJob, segment: Segment) -> SegmentReport:
+    """The light level of a finished segment, decoded again; one that was measured before is read from its report."""
     if job.output.hdr_format == "hlg":
         return SegmentReport(index=segment.index)
-    path = job.segment_path(segment)
-    stored = path.with_suffix(".json")
-    if encoder is None and stored.exists():
+    stored = _report_path(job, segment)
+    if stored.exists():
         return SegmentReport.model_validate_json(stored.read_bytes())
-    meter = _measured(path)
+    meter = _measured(job.segment_path(segment))
     report = SegmentReport(index=segment.index, max_cll=meter.max_cll, max_fall=meter.max_fall)
     write_atomic(stored, report.model_dump_json())
     return report
