@@ -91,6 +91,7 @@ class SegmentEncoder:
     ):
         self.path = path
         self.frame_count = 0
+        self._packet_count = 0
         self._spec = spec
         self._time_base = time_base
         self._part = path.with_name(f"{path.name}.part")
@@ -153,6 +154,10 @@ class SegmentEncoder:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):  # type: ignore[call-arg]
             packet.time_base = _SEGMENT_TICK
+            # Matroska stores no decode times but the muxer checks them, and x265's are uninitialised memory where a
+            # segment has fewer frames than it reorders. PTS_BIAS keeps these below every presentation time.
+            packet.dts = self._packet_count
+            self._packet_count += 1
             self._container.mux_one(packet)
 
 
