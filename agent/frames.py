@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.parallel import in_order
 from analysis.vqa.spec import FramePair, HdrFormat, Image, output_nits, source_nits
+from analysis.vqa.view import SourceView
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, pq_eotf, pq_eotf_inverse
 from toolchain.models.spec import PixelFunction
 from toolchain.video.decode import Filters, decode_frames
 from toolchain.video.facts import ColorInterpretation, VideoFacts
-from toolchain.video.picture import rgb_signal
+from toolchain.video.picture import load_signal, rgb_signal
 from toolchain.video.shots import Shot
 
 WORKING_WIDTH = 480
@@ -24,21 +26,31 @@ WORKING_HEIGHT = 480
 HDR_COLOR = ColorInterpretation(matrix="bt2020nc", primaries="bt2020", range="limited", chroma_location="topleft")
 
 
-def pilot_pair(
-    shot: int, number: int, signal: Image, color: ColorInterpretation, expand: PixelFunction, mask: Image | None
-) -> FramePair:
-    """What a model makes of one key frame; in the mask, doing nothing takes over as it does in the render.
+@dataclass(frozen=True)
+class KeyFrame:
+    """A stored key frame ready for the judge: BT.2020 light in nits, what is derived from it, graphics weights."""
 
-    `signal`: float32 HxWx3 R'G'B'. `mask`: float32 blocks of the full frame, or None where there are no graphics.
-    """
-    source = source_nits(signal, color)
-    expanded = expand(source.astype(np.float64) / REFERENCE_WHITE_NITS)
-    weights = frame_mask(mask, source.shape[0], source.shape[1])
-    if weights.any():
-        kept = pq_eotf_inverse(source.astype(np.float64))
-        mixed = pq_eotf_inverse(expanded)
-        expanded = pq_eotf(mixed + weights[..., None] * (kept - mixed))
-    return FramePair(shot, number, number, source, expanded.astype(np.float32), weights)
+    shot: int
+    number: int
+    of_source: SourceView
+    weights: Image
+
+
+def load_key_frame(path: Path, shot: int, number: int, color: ColorInterpretation, mask: Image | None) -> KeyFrame:
+    """Read what the scan stored. `mask`: float32 blocks of the full frame, or None where there are no graphics."""
+    of_source = SourceView(source_nits(load_signal(path), color))
+    return KeyFrame(shot, number, of_source, frame_mask(mask, *of_source.rgb.shape[:2]))
+
+
+def pilot_pair(frame: KeyFrame, expand: PixelFunction) -> FramePair:
+    """What a model makes of one key frame; on graphics, doing nothing takes over as it does in the render."""
+    source, weights = frame.of_source.rgb, frame.weights
+    expanded = expand(source.astype(np.float64) / REFERENCE_WHITE_NITS).astype(np.float32)
+    graphics = weights > 0
+    if graphics.any():
+        kept, mixed = pq_eotf_inverse(source[graphics]), pq_eotf_inverse(expanded[graphics])
+        expanded[graphics] = pq_eotf(mixed + weights[graphics][:, None] * (kept - mixed))
+    return FramePair(frame.shot, frame.number, frame.number, source, expanded, weights)
 
 
 def frame_mask(mask: NDArray[np.float32] | None, height: int, width: int) -> Image:
@@ -99,7 +111,8 @@ class Compared:
     def signals(self, window: Window, color: ColorInterpretation) -> Iterator[tuple[int, Image]]:
         """(frame number, R'G'B' signal at working size) of the window's frames."""
         start, last = int(self.pts[window.start]), int(self.pts[window.end - 1])
-        frames = decode_frames(self.path, self.video, self.filters, start_pts=start, end_pts=last + 1)
+        # Windows are read side by side, so one thread each; a second one would decode frames ahead that nobody wants.
+        frames = decode_frames(self.path, self.video, self.filters, start_pts=start, end_pts=last + 1, thread_count=1)
         for offset, frame in enumerate(frames):
             yield window.start + offset, rgb_signal(frame, color, WORKING_WIDTH, WORKING_HEIGHT)
 
@@ -111,14 +124,31 @@ def compare(
     windows: Sequence[Window],
     masks: dict[int, Image | None],
 ) -> Iterator[FramePair]:
-    """Frame pairs of the windows. `masks` gives a shot's block mask; for a shot that is missing no detector ran."""
-    for index, window in enumerate(windows):
-        pairs = zip(source.signals(window, source.video.color), output.signals(window, HDR_COLOR), strict=True)
-        for (number, before), (_, after) in pairs:
-            before_nits = source_nits(before, source.video.color)
-            after_nits = output_nits(after, hdr_format)
-            if after_nits.shape != before_nits.shape:
-                after_nits = _resized(after_nits, before_nits.shape[1], before_nits.shape[0], cv2.INTER_AREA)
-            height, width = before_nits.shape[:2]
-            weights = frame_mask(masks[window.shot], height, width) if window.shot in masks else None
-            yield FramePair(window.shot, index, number, before_nits, after_nits, weights)
+    """Frame pairs of the windows in order, read on a few threads. `masks` gives a shot's block mask; for a shot that
+    is missing no detector ran."""
+
+    def read(numbered: tuple[int, Window]) -> list[FramePair]:
+        index, window = numbered
+        return list(_window_pairs(source, output, hdr_format, index, window, masks))
+
+    for pairs in in_order(read, enumerate(windows)):
+        yield from pairs
+
+
+def _window_pairs(
+    source: Compared,
+    output: Compared,
+    hdr_format: HdrFormat,
+    index: int,
+    window: Window,
+    masks: dict[int, Image | None],
+) -> Iterator[FramePair]:
+    pairs = zip(source.signals(window, source.video.color), output.signals(window, HDR_COLOR), strict=True)
+    for (number, before), (_, after) in pairs:
+        before_nits = source_nits(before, source.video.color)
+        after_nits = output_nits(after, hdr_format)
+        if after_nits.shape != before_nits.shape:
+            after_nits = _resized(after_nits, before_nits.shape[1], before_nits.shape[0], cv2.INTER_AREA)
+        height, width = before_nits.shape[:2]
+        weights = frame_mask(masks[window.shot], height, width) if window.shot in masks else None
+        yield FramePair(window.shot, index, number, before_nits, after_nits, weights)

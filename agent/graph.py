@@ -8,7 +8,9 @@ probe -> shots -> analyse -> plan -> pilot -> render -> verify -> commit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from agent import routing
 from agent.deps import Deps
 from agent.nodes import NODES, run_node
 from agent.state import JobSpec, State
-from toolchain.errors import InputError, QualityNotMet
+from toolchain.errors import EnvironmentNotReady, InputError, QualityNotMet
 
 
 def build(run: Callable[[str, State], State]) -> StateGraph[Any, Any, Any, Any]:
@@ -49,7 +51,7 @@ def execute(job: JobSpec, deps: Deps, checkpoints: Path, thread_id: str) -> Stat
     Errors of the nodes (toolchain.errors) pass through unchanged. The checkpoint then stays for a resume, unless the
     error is about the file itself.
     """
-    with SqliteSaver.from_conn_string(str(checkpoints)) as saver:
+    with _storage_errors(checkpoints), SqliteSaver.from_conn_string(str(checkpoints)) as saver:
         graph = build(partial(run_node, deps=deps)).compile(checkpointer=saver)
         config: Any = {"configurable": {"thread_id": thread_id}, "recursion_limit": routing.STEP_BUDGET}
         begun = graph.get_state(config).next
@@ -61,6 +63,17 @@ def execute(job: JobSpec, deps: Deps, checkpoints: Path, thread_id: str) -> Stat
             raise
         saver.delete_thread(thread_id)
     return state
+
+
+@contextmanager
+def _storage_errors(checkpoints: Path) -> Iterator[None]:
+    """SQLite's own failures, most often a full disk, in our words."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise EnvironmentNotReady(
+            f"cannot write {checkpoints} ({error}): free some disk space, then resume"
+        ) from error
 
 
 def mermaid() -> str:

@@ -35,7 +35,7 @@ def manifest(state: State, deps: Deps) -> str:
         "run_id": status.run_id,
         "job_key": status.job_key,
         "input": {"name": job.input.name, "sha256": sha256_file(job.input), "facts": state["facts"]},
-        "output": {"name": job.output.name, "sha256": sha256_file(job.output)},
+        "output": {"name": job.output.name, "sha256": state["rendered"]["sha256"]},
         "configuration": {
             "job": job.model_dump(mode="json", exclude={"input", "output"}),
             "profile": deps.profile.model_dump(mode="json"),

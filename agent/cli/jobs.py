@@ -49,10 +49,16 @@ def _tell(job: JobSpec, outcome: Outcome) -> None:
             f"would render with {outcome.state.get('candidate') or 'nothing: the original would be kept'}\n"
         )
     elif outcome.exit_code == 0:
-        verdict = outcome.state.get("final_verdict", {})
-        rendered = outcome.state.get("rendered", {})
-        light = (
-            f"MaxCLL {rendered['max_cll']}, MaxFALL {rendered['max_fall']} nits" if rendered.get("max_cll") else ""
-        )
         sys.stdout.write(f"{job.output}\n")
-        sys.stderr.write(f"delivered with {outcome.state.get('candidate')}; {light}; {verdict.get('reason', '')}\n")
+        sys.stderr.write(f"delivered with {outcome.state.get('candidate')}{_light(outcome)}: {_verdict(outcome)}\n")
+
+
+def _light(outcome: Outcome) -> str:
+    rendered = outcome.state.get("rendered", {})
+    if rendered.get("max_cll") is None:
+        return ""
+    return f", MaxCLL {rendered['max_cll']} and MaxFALL {rendered['max_fall']} nits"
+
+
+def _verdict(outcome: Outcome) -> str:
+    return str(outcome.state.get("final_verdict", {}).get("reason", ""))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from types import FrameType
+from typing import Any
 
-import click
 import typer
 
 from agent.cli import commands, inspect, models, runs
 from toolchain.errors import AgentError, Interrupted
+
+_UsageError: Any = typer.BadParameter.__base__
+"""What the parser raises for wrong arguments. Typer names only its subclass in public."""
 
 app = typer.Typer(
     name="agent",
@@ -37,17 +41,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        sys.stderr.write(f"error: {error.format_message()}\n")
+    except _UsageError as error:
+        # Without a command the parser's message is the help itself.
+        prefix = "" if error.format_message().startswith("Usage:") else "error: "
+        sys.stderr.write(f"{prefix}{error.format_message()}\n")
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("error: stopped by the user\n")
         return Interrupted.exit_code
     except AgentError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.write(f"error: internal error, {type(error).__name__}: {error}; please report it\n")
+        return AgentError.exit_code
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -26,7 +26,7 @@ def render(state: State, deps: Deps) -> State:
         lut_size=deps.profile.lut_size,
     )
     rendered = deps.worker.call("render", request, RenderResult, deps.emit)
-    temporary = job.output.with_name(f".{job.output.stem}.{deps.run.id}.partial{job.output.suffix}")
+    temporary = job.output.with_name(f".{deps.run.id}.partial{job.output.suffix}")
     mux = MuxRequest(
         path=job.input,
         facts=facts,
@@ -38,7 +38,7 @@ def render(state: State, deps: Deps) -> State:
     )
     muxed = deps.worker.call("mux", mux, MuxResult, deps.emit)
     return {
-        "rendered": rendered.model_dump(mode="json"),
+        "rendered": {**rendered.model_dump(mode="json"), "sha256": muxed.sha256},
         "temporary": str(temporary),
         "warnings": list(dict.fromkeys([*state["warnings"], *muxed.warnings])),
     }

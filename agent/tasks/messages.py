@@ -88,9 +88,10 @@ class MuxRequest(_Message):
 
 
 class MuxResult(_Message):
-    """What of the source the file does not hold as it was."""
+    """What of the source the file does not hold as it was, and the file's digest."""
 
     warnings: tuple[str, ...]
+    sha256: str
 
 
 class VerifyRequest(_Message):

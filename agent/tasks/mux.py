@@ -6,6 +6,7 @@ from agent.tasks.messages import MuxRequest, MuxResult
 from agent.workspace import Workspace
 from toolchain.errors import AgentError
 from toolchain.events import Emit
+from toolchain.files import sha256_file
 from toolchain.video.hdr_metadata import HdrMetadata
 from toolchain.video.mux import MuxReport, finalise
 from toolchain.video.readback import verify_container
@@ -39,7 +40,7 @@ def mux(request: MuxRequest, _: Emit) -> MuxResult:
     except BaseException:
         request.temporary.unlink(missing_ok=True)
         raise
-    return MuxResult(warnings=report.warnings)
+    return MuxResult(warnings=report.warnings, sha256=sha256_file(request.temporary))
 
 
 def _read_back(request: MuxRequest, metadata: HdrMetadata | None, report: MuxReport) -> None:

@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from agent.controls import with_parameters
-from agent.frames import pilot_pair
+from agent.frames import KeyFrame, load_key_frame, pilot_pair
+from agent.parallel import in_order
 from agent.tasks.messages import PilotRequest, PilotResult
 from agent.workspace import Workspace
 from analysis.schema import Candidate, Verdict
 from analysis.vqa.judge import Judge
-from analysis.vqa.spec import JudgeControls, load_limits
+from analysis.vqa.spec import FramePair, JudgeControls, Limits, load_limits
 from analysis.vqa.verdict import judge_candidate
 from toolchain.events import Emit, Progress
 from toolchain.models.guards import bind_guarded
-from toolchain.video.picture import load_signal
+from toolchain.models.spec import Controls, ShotTone
 
 
 def pilot(request: PilotRequest, emit: Emit) -> PilotResult:
-    """Judge every candidate on the same frames, one candidate after the other."""
-    shortlist = request.plan.shortlist
-    verdicts = []
-    for done, candidate in enumerate(shortlist):
-        emit(Progress(step="pilot", done=done, total=len(shortlist), unit="candidates"))
-        verdicts.append(_judge(request, candidate))
+    """Judge every candidate on the same frames, frame after frame."""
+    limits = load_limits()
+    trials = tuple(_Trial(candidate, request.controls, limits) for candidate in request.plan.shortlist)
+    frame_count = len(Workspace(request.work).key_frame_files())
+    judged = 0
+    for trial, frame, pair in in_order(_expand, _pictures(request, trials)):
+        if judged % len(trials) == 0:
+            emit(Progress(step="pilot", done=judged // len(trials), total=frame_count))
+        trial.judge.add(pair, frame.of_source)
+        judged += 1
+    verdicts = [judge_candidate(trial.candidate.model_id, trial.judge, "pilot") for trial in trials]
     return PilotResult(verdicts=tuple(verdicts), ranking=rank(verdicts, pinned=request.plan.mode == "pinned"))
+
+
+class _Trial:
+    """One candidate with its controls and its judge."""
+
+    def __init__(self, candidate: Candidate, controls: Controls, limits: Limits):
+        self.candidate = candidate
+        self.controls = with_parameters(controls, candidate.parameters)
+        judge_controls = JudgeControls(peak_nits=self.controls.peak_nits, mid_gain_ev=self.controls.mid_gain_ev)
+        self.judge = Judge(limits, judge_controls)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What one candidate is to do: a key frame, and the tone of its shot."""
+
+    trial: _Trial
+    frame: KeyFrame
+    tone: ShotTone
+
+
+def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Picture]:
+    """Each key frame, read once, for each candidate."""
+    workspace = Workspace(request.work)
+    assert request.facts.video is not None  # noqa: S101 - probe refuses files without a picture
+    color = request.facts.video.color
+    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
+    for shot, number, path in workspace.key_frame_files():
+        frame = load_key_frame(path, shot, number, color, workspace.load_mask(shot))
+        for trial in trials:
+            yield _Picture(trial, frame, tones[shot])
+
+
+def _expand(picture: _Picture) -> tuple[_Trial, KeyFrame, FramePair]:
+    trial = picture.trial
+    expand = bind_guarded(trial.candidate.model_id, picture.tone, trial.controls)
+    return trial, picture.frame, pilot_pair(picture.frame, expand)
 
 
 def rank(verdicts: list[Verdict], pinned: bool) -> tuple[str, ...]:
@@ -32,17 +78,3 @@ def rank(verdicts: list[Verdict], pinned: bool) -> tuple[str, ...]:
     if pinned and not best_first and [verdict.model_id for verdict in verdicts] == ["direct203"]:
         return ("direct203",)
     return tuple(verdict.model_id for verdict in best_first)
-
-
-def _judge(request: PilotRequest, candidate: Candidate) -> Verdict:
-    workspace = Workspace(request.work)
-    assert request.facts.video is not None  # noqa: S101 - probe refuses files without a picture
-    color = request.facts.video.color
-    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
-    controls = with_parameters(request.controls, candidate.parameters)
-    judge = Judge(load_limits(), JudgeControls(peak_nits=controls.peak_nits, mid_gain_ev=controls.mid_gain_ev))
-    for shot, number, path in workspace.key_frame_files():
-        expand = bind_guarded(candidate.model_id, tones[shot], controls)
-        mask = workspace.load_mask(shot)
-        judge.add(pilot_pair(shot, number, load_signal(path), color, expand, mask))
-    return judge_candidate(candidate.model_id, judge, "pilot")

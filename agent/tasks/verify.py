@@ -41,7 +41,11 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
     source = Compared(request.source, before, workspace.load_pts(), deinterlace_filters(scan.field_order))
     masks = {shot.index: workspace.load_mask(shot.index) for shot in scan.shots}
     pairs = compare(source, Compared(request.output, after, pts), _FORMAT_OF_HDR[after.hdr], windows, masks)
-    controls = JudgeControls(peak_nits=request.controls.peak_nits, mid_gain_ev=request.controls.mid_gain_ev)
+    controls = JudgeControls(
+        peak_nits=request.controls.peak_nits,
+        mid_gain_ev=request.controls.mid_gain_ev,
+        single_frame=scan.frame_count == 1,
+    )
     return verify_pairs(pairs, request.model_id, load_limits(), controls)
 
 

@@ -22,9 +22,9 @@ def delta_e(view: View) -> Image:
 
 def median(view: View) -> float:
     """Median dE-ITP of the frame."""
-    return float(np.median(delta_e(view)))
+    return float(np.median(view.once(delta_e)))
 
 
 def p95(view: View) -> float:
     """95th percentile of dE-ITP of the frame."""
-    return float(np.percentile(delta_e(view), 95))
+    return float(np.percentile(view.once(delta_e), 95))

@@ -53,12 +53,14 @@ class FlickerGate:
 
     The gain of a static curve moves with the picture (a lamp enters, the mean gain rises), so each pixel's gain is
     held against the tone curve of the window's first frame: a static pointwise model scores 0 whatever moves.
-    `pick` reads the value from the spreads (tiles, whole frame last). Windows of one frame measure nothing.
+    `pick` reads the value from the spreads (tiles, whole frame last). Windows of one frame measure nothing, which
+    passes only where `absent` says why there is nothing to measure.
     """
 
     name: str
     limit: float
     pick: Callable[[NDArray[np.float64]], float]
+    absent: str = ""
     unit: str = "stop"
     _windows: dict[tuple[int, int], _Window] = field(default_factory=dict)
 
@@ -75,7 +77,7 @@ class FlickerGate:
     def result(self) -> GateResult:
         measured = {key: window for key, window in self._windows.items() if window.frames > 1}
         if not measured:
-            return nothing_measured(self.name, self.unit, self.limit, "")
+            return nothing_measured(self.name, self.unit, self.limit, self.absent)
         value, key = max((self.pick(window.spread()), key) for key, window in measured.items())
         frames = [measured[key].largest[1]]
         return judged(self.name, self.unit, value, self.limit, f"worst in shot {key[0]}, window {key[1]}", frames)

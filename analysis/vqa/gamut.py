@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.vqa.spec import Image
-from analysis.vqa.view import View, mix
+from analysis.vqa.view import View, largest, mix, smallest
 from toolchain.color.primaries import conversion_matrix
 
 TOLERANCE_SHARE = 0.02
@@ -15,9 +15,10 @@ TOLERANCE_NITS = 0.1
 
 def outside_bt2020_percent(view: View) -> float:
     """Percent of pixels that are not finite or have a component below zero: colours no BT.2020 signal can hold."""
-    output = view.pair.output_nits
-    unreal = ~np.isfinite(output).all(axis=2)
-    return 100 * float(np.mean(unreal | _negative(view.output)))
+    unreal = _negative(view.output)
+    if view.output is not view.pair.output_nits:  # values that are not finite were replaced
+        unreal |= ~np.isfinite(view.pair.output_nits).all(axis=2)
+    return 100 * float(np.mean(unreal))
 
 
 def outside_p3_percent(view: View) -> float:
@@ -28,6 +29,4 @@ def outside_p3_percent(view: View) -> float:
 
 
 def _negative(rgb: Image) -> np.ndarray:
-    low = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
-    high = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
-    return low < -(TOLERANCE_SHARE * np.maximum(high, 0) + TOLERANCE_NITS)
+    return smallest(rgb) < -(TOLERANCE_SHARE * np.maximum(largest(rgb), 0) + TOLERANCE_NITS)

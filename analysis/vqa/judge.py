@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from analysis.schema import GateResult
 from analysis.vqa.registry import METRICS, make_gates
 from analysis.vqa.spec import FramePair, JudgeControls, Limits
-from analysis.vqa.view import View
+from analysis.vqa.view import SourceView, View
 
 
 class Judge:
@@ -25,9 +25,12 @@ class Judge:
         self._places: list[tuple[int, int, int]] = []
         self._values: dict[str, list[float]] = {metric.name: [] for metric in METRICS}
 
-    def add(self, pair: FramePair) -> None:
-        """Measure one pair. Raises AgentError where frames of a window do not rise."""
-        view = View(pair)
+    def add(self, pair: FramePair, of_source: SourceView | None = None) -> None:
+        """Measure one pair. `of_source`: what was derived of the same source for another pair, to be shared.
+
+        Raises AgentError where frames of a window do not rise.
+        """
+        view = View(pair, of_source)
         for gate in self._gates:
             gate.add(view)
         for metric in METRICS:

@@ -19,6 +19,7 @@ def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
     ev, peak = controls.mid_gain_ev, controls.peak_nits
     free = "mid-tones were left to the model" if ev is None else "no tones below 60 nits"
     grey = "no coloured pixels"
+    still = "the video is one frame" if controls.single_frame else ""
     return (
         FrameGate("fidelity_median", "dE-ITP", limits.fidelity_median, fidelity.median, ""),
         FrameGate("fidelity_p95", "dE-ITP", limits.fidelity_p95, fidelity.p95, ""),
@@ -26,8 +27,8 @@ def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
         FrameGate("clipping", "% of pixels", limits.clipping, partial(clipping.clipped_points, peak_nits=peak), ""),
         FrameGate("crushing", "% of pixels", limits.crushing, clipping.crushed_points, ""),
         FrameGate("noise", "ratio", limits.noise, noise.amplification, "nothing but highlights and black"),
-        flicker.FlickerGate("flicker", limits.flicker, flicker.whole_frame),
-        flicker.FlickerGate("flicker_tile", limits.flicker_tile, flicker.tiles_p95),
+        flicker.FlickerGate("flicker", limits.flicker, flicker.whole_frame, still),
+        flicker.FlickerGate("flicker_tile", limits.flicker_tile, flicker.tiles_p95, still),
         ShotJumpGate(limits.shot_jump),
         FrameGate("hue_median", "degree", limits.hue_median, hue.median, grey),
         FrameGate("hue_p95", "degree", limits.hue_p95, hue.p95, grey),

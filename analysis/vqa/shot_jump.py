@@ -46,7 +46,7 @@ class ShotJumpGate:
 
     def add(self, view: View) -> None:
         shot = self._shots.setdefault(view.shot, _Shot(view.number))
-        tone, gain = tone_and_gain(view)
+        tone, gain = view.once(tone_and_gain)
         inside = (view.half_source_y >= MIDTONES_NITS[0]) & (view.half_source_y < MIDTONES_NITS[1])
         low, high = np.log2(MIDTONES_NITS)
         count, mean = binned_mean((tone[inside] - low) / (high - low), gain[inside], TONE_BINS)

@@ -62,6 +62,7 @@ class JudgeControls(BaseModel):
 
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
+    single_frame: bool = Field(default=False, description="the video is one frame: there is no time to flicker over")
 
 
 class Limits(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -36,67 +36,135 @@ TABLE_STEPS = 16384
 TABLE_TOP = 10.0
 
 
+Value = TypeVar("Value")
+
+
+class SourceView:
+    """The source's side of a view: made once for a frame, shared by the views of all candidates.
+
+    Derived pictures are float32 and computed when first asked for; names as in `View`.
+    """
+
+    def __init__(self, source_nits: Image):
+        self.rgb = _finite(source_nits)
+        self._known: dict[Callable[[SourceView], Any], Any] = {}
+
+    def once(self, measure: Callable[[SourceView], Value]) -> Value:
+        """`measure` of this view, worked out at the first call: for what several gates or candidates need."""
+        if measure not in self._known:
+            self._known[measure] = measure(self)
+        return self._known[measure]
+
+    @cached_property
+    def y(self) -> Image:
+        return luminance(self.rgb)
+
+    @cached_property
+    def pu(self) -> Image:
+        return to_pu21(self.y)
+
+    @cached_property
+    def half(self) -> Image:
+        return _half(self.rgb)
+
+    @cached_property
+    def half_y(self) -> Image:
+        return luminance(self.half)
+
+    @cached_property
+    def half_pu(self) -> Image:
+        return to_pu21(self.half_y)
+
+    @cached_property
+    def half_signal(self) -> Image:
+        """BT.709 R'G'B' in 8-bit codes above black (219 = white), rebuilt from light."""
+        rgb = mix(self.half, conversion_matrix("bt2020", "bt709"))
+        return np.float32(219) * bt1886_eotf_inverse(rgb, REFERENCE_WHITE_NITS)
+
+    @cached_property
+    def half_itp(self) -> Image:
+        return to_ictcp(self.half)
+
+    @cached_property
+    def soft_itp(self) -> Image:
+        return _soft(self.half_itp)
+
+
 class View:
     """One frame pair and its derived pictures, float32. Values not finite are black here; the gamut gate counts them.
 
     `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `soft_*` ICtCp blurred.
+    `of_source`: the view of the same `source_nits` that an earlier pair has made; None makes one.
     """
 
-    def __init__(self, pair: FramePair):
+    def __init__(self, pair: FramePair, of_source: SourceView | None = None):
         self.pair = pair
         self.shot, self.window, self.number = pair.shot, pair.window, pair.number
-        self.source = _finite(pair.source_nits)
+        self.of_source = of_source or SourceView(pair.source_nits)
         self.output = _finite(pair.output_nits)
+        self._known: dict[Callable[[View], Any], Any] = {}
 
-    @cached_property
+    def once(self, measure: Callable[[View], Value]) -> Value:
+        """`measure` of this view, worked out at the first call: for what several gates need."""
+        if measure not in self._known:
+            self._known[measure] = measure(self)
+        return self._known[measure]
+
+    @property
+    def source(self) -> Image:
+        return self.of_source.rgb
+
+    @property
     def source_y(self) -> Image:
-        return luminance(self.source)
+        return self.of_source.y
+
+    @property
+    def source_pu(self) -> Image:
+        return self.of_source.pu
+
+    @property
+    def half_source(self) -> Image:
+        return self.of_source.half
+
+    @property
+    def half_source_y(self) -> Image:
+        return self.of_source.half_y
+
+    @property
+    def half_source_pu(self) -> Image:
+        return self.of_source.half_pu
+
+    @property
+    def half_source_signal(self) -> Image:
+        return self.of_source.half_signal
+
+    @property
+    def half_source_itp(self) -> Image:
+        return self.of_source.half_itp
+
+    @property
+    def soft_source_itp(self) -> Image:
+        return self.of_source.soft_itp
 
     @cached_property
     def output_y(self) -> Image:
         return luminance(self.output)
 
     @cached_property
-    def half_source(self) -> Image:
-        return _half(self.source)
-
-    @cached_property
     def half_output(self) -> Image:
         return _half(self.output)
-
-    @cached_property
-    def half_source_y(self) -> Image:
-        return luminance(self.half_source)
 
     @cached_property
     def half_output_y(self) -> Image:
         return luminance(self.half_output)
 
     @cached_property
-    def source_pu(self) -> Image:
-        return to_pu21(self.source_y)
-
-    @cached_property
     def output_pu(self) -> Image:
         return to_pu21(self.output_y)
 
     @cached_property
-    def half_source_pu(self) -> Image:
-        return to_pu21(self.half_source_y)
-
-    @cached_property
     def half_output_pu(self) -> Image:
         return to_pu21(self.half_output_y)
-
-    @cached_property
-    def half_source_signal(self) -> Image:
-        """The source's BT.709 R'G'B' in 8-bit codes above black (219 = white), rebuilt from its light."""
-        rgb = mix(self.half_source, conversion_matrix("bt2020", "bt709"))
-        return np.float32(219) * bt1886_eotf_inverse(rgb, REFERENCE_WHITE_NITS)
-
-    @cached_property
-    def half_source_itp(self) -> Image:
-        return to_ictcp(self.half_source)
 
     @cached_property
     def half_mapped_itp(self) -> Image:
@@ -104,10 +172,6 @@ class View:
         target = matched_luminance(self.half_source_y, self.half_output_y)
         gain = target / np.maximum(self.half_output_y, np.float32(1e-4))
         return to_ictcp(np.asarray(self.half_output * gain[..., None], np.float32))
-
-    @cached_property
-    def soft_source_itp(self) -> Image:
-        return _soft(self.half_source_itp)
 
     @cached_property
     def soft_mapped_itp(self) -> Image:
@@ -122,6 +186,18 @@ def mix(rgb: Image, matrix: NDArray[np.float64]) -> Image:
 def luminance(rgb_nits: Image) -> Image:
     """BT.2020 luminance, HxW, in nits."""
     return mix(rgb_nits, luminance_coefficients("bt2020")[None])
+
+
+def largest(rgb: Image) -> Image:
+    """The largest component of each pixel, HxW."""
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
+
+
+def smallest(rgb: Image) -> Image:
+    """The smallest component of each pixel, HxW."""
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.min(cv2.min(red, green), blue), np.float32)
 
 
 def stops(nits: Image) -> Image:

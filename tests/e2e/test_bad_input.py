@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from agent.cli.main import main
@@ -39,7 +41,9 @@ def written(name: str, content: bytes) -> Case:
 
 def picture(size: str) -> Case:
     def make(folder: Path, _: Path) -> Path:
-        return make_clip(folder / "odd.mkv", size=size, codec="ffv1", pix_fmt="yuv444p", duration_s=0.2)
+        return make_clip(
+            folder / "odd.mkv", size=size, codec="ffv1", pix_fmt="yuv444p", duration_s=0.2, source="color=c=gray"
+        )
 
     return make
 
@@ -53,11 +57,13 @@ def audio_only(folder: Path, _: Path) -> Path:
 
 
 def no_frames(folder: Path, _: Path) -> Path:
-    path = make_clip(folder / "full.mp4", duration_s=0.3)
-    none = folder / "none.mp4"
-    subprocess.run([_ffmpeg(), "-loglevel", "error", "-i", path, "-t", "0", "-c", "copy", none], check=True)
-    path.unlink()
-    return none
+    """A picture stream that never got a picture."""
+    path = folder / "none.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        container.start_encoding()
+    return path
 
 
 def directory(folder: Path, _: Path) -> Path:
@@ -134,31 +140,63 @@ def test_one_frame_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (code, output.exists()) == (0, True)
 
 
-def test_a_very_wide_picture_is_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_wide_picture_goes_where_a_codec_can_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
     source = make_clip(tmp_path / "wide.mkv", size="8192x16", codec="ffv1", duration_s=0.2)
-    output = tmp_path / "out.mp4"
-    code = main(["process", str(source), "-o", str(output), "--profile", "fast", "--model", "direct203"])
-    assert (code, output.exists()) == (0, True)
+    output = tmp_path / "out.mkv"
+    command = ["process", str(source), "-o", str(output), "--profile", "fast", "--model", "direct203"]
+    for codec in ("hevc", "av1"):
+        assert main([*command, "--codec", codec]) == 3
+        assert "8192x16" in capsys.readouterr().err
+        assert not output.exists()
+    assert main([*command, "--codec", "ffv1"]) == 0
+    assert output.exists()
 
 
-def test_a_full_disk_stops_the_run_and_leaves_nothing_under_the_final_name(
-    tmp_path: Path, sample_clip: Path
-) -> None:
+def test_a_full_disk_stops_the_run_and_leaves_nothing(tmp_path: Path, sample_clip: Path) -> None:
+    """The output lies on a file system of its own, of a size that the output does not fit."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root and the permission to mount")
+    try:
+        result = process_in(sample_clip, small / "out.mp4", tmp_path / "home")
+        assert result.returncode == 5, result.stderr
+        assert "space" in result.stderr
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["/bin/umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize("limit_bytes", [12_000, 60_000])
+def test_a_full_disk_under_the_runs_folder_stops_the_run(limit_bytes: int, tmp_path: Path, sample_clip: Path) -> None:
     """A file size limit makes every write beyond it fail as a full disk does."""
     output = tmp_path / "out.mp4"
-    command = [sys.executable, "-m", "agent", "process", str(sample_clip), "-o", str(output), "--profile", "fast"]
-    result = subprocess.run(
+    result = process_in(
+        sample_clip,
+        output,
+        tmp_path / "home",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
+    )
+    assert result.returncode == 5, result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def process_in(source: Path, output: Path, home: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agent", "process", str(source), "-o", str(output), "--profile", "fast"]
+    return subprocess.run(
         [*command, "--model", "direct203"],
         capture_output=True,
         text=True,
-        env={**os.environ, "SDR2HDR_HOME": str(tmp_path / "home")},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)),
+        env={**os.environ, "SDR2HDR_HOME": str(home)},
         timeout=300,
+        check=False,
+        **options,
     )
-    assert result.returncode == 5, result.stderr
-    assert not output.exists()
-    assert not [path for path in tmp_path.iterdir() if path.name not in ("home",)]
 
 
 @pytest.mark.parametrize(

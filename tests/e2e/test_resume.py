@@ -76,9 +76,7 @@ def test_killed_runs_resume_to_the_identical_file(long_sample: Path, tmp_path: P
         if command is None and not output.exists():
             command = [*arguments, str(output), *options]  # killed before the run was written down
         if command:
-            resumed = subprocess.run(
-                agent(folder, *command), env=home, capture_output=True, text=True, timeout=300
-            )
+            resumed = subprocess.run(agent(folder, *command), env=home, capture_output=True, text=True, timeout=300)
             assert resumed.returncode == 0, (moment, resumed.stderr)
         assert digest(output) == digest(reference), f"killed after {moment:.2f} s of {duration_s:.2f} s"
         left = {path.name for path in folder.iterdir()}

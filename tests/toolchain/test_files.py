@@ -49,7 +49,7 @@ def test_publish_finishes_what_a_crash_left_between_link_and_unlink(tmp_path: Pa
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
 def test_disk_errors_become_one_sentence(number: int, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentNotReady, match="out.mp4"), disk_errors(tmp_path / "out.mp4"):
+    with pytest.raises(EnvironmentNotReady, match=r"out\.mp4"), disk_errors(tmp_path / "out.mp4"):
         raise OSError(number, "no")
 
 

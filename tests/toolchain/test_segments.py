@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_segments_cover_every_frame_once_and_begin_at_shots(lengths: list[int], 
     segments = plan_segments(shots, list(range(total)), Fraction(1, 25), target_s)
     assert segments[0].start_frame == 0
     assert segments[-1].end_frame == total
-    assert all(a.end_frame == b.start_frame for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.end_frame == b.start_frame for a, b in pairwise(segments))
     starts = {shot.start_frame for shot in shots}
     assert all(segment.start_frame in starts for segment in segments)
     for segment in segments[:-1]:

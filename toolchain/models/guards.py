@@ -115,16 +115,18 @@ def monotone_grey(expand: PixelFunction) -> PixelFunction:
 
 def _lock_skin_hue(nits: FloatArray, source_nits: FloatArray) -> FloatArray:
     """Turns the output's hue in CtCp back to the source's where the source looks like skin."""
-    source_ct, source_cp = np.moveaxis(ictcp_from_nits(source_nits)[..., 1:], -1, 0)
-    source_hue = np.arctan2(source_cp, source_ct)
-    weight = _skin_weight(source_hue, np.hypot(source_ct, source_cp))
-    skin = weight > 0
+    # Single precision is enough to leave out what is nowhere near skin, and that is most pixels.
+    _, rough_ct, rough_cp = np.moveaxis(ictcp_from_nits(source_nits.astype(np.float32)), -1, 0)
+    skin = _skin_weight(np.arctan2(rough_cp, rough_ct), np.hypot(rough_ct, rough_cp)) > 0
     if not skin.any():
         return nits
+    source = ictcp_from_nits(source_nits[skin])
+    source_hue = np.arctan2(source[:, 2], source[:, 1])
+    weight = _skin_weight(source_hue, np.hypot(source[:, 1], source[:, 2]))
     ictcp = ictcp_from_nits(nits[skin])
     chroma = np.hypot(ictcp[:, 1], ictcp[:, 2])
     hue = np.arctan2(ictcp[:, 2], ictcp[:, 1])
-    turn = _wrapped(source_hue[skin] - hue) * weight[skin]
+    turn = _wrapped(source_hue - hue) * weight
     turned = np.stack([ictcp[:, 0], chroma * np.cos(hue + turn), chroma * np.sin(hue + turn)], axis=-1)
     locked = nits.copy()
     # A turn too small to see is left alone, so that a model which keeps hue comes through bit by bit.

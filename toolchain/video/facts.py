@@ -63,7 +63,7 @@ class VideoFacts(StreamFacts):
     height: int
     sample_aspect_ratio: Fraction = Fraction(1)
     rotation_deg: int = Field(default=0, description="clockwise turn a player applies for display")
-    display_matrix: tuple[int, ...] | None = Field(default=None, description="the nine 16.16/2.30 integers, row-major")
+    display_matrix: tuple[int, ...] | None = Field(default=None, description="the nine 16.16 and 2.30 integers")
     frame_rate: Fraction | None = Field(default=None, description="average; None when the file does not say")
     frame_count: int | None = Field(default=None, description="as stated by the container; None when unknown")
     duration_s: float | None = None

@@ -35,6 +35,7 @@ HEVC_LEVEL_4_1_SIDE, HEVC_LEVEL_5_MIN_SIDE = 4208, 32
 """Longest side of HEVC level 4.1, sqrt(8 x 2228224) in whole 16-pixel units; beyond it a coding tree unit, which x265
 does not make larger than the picture, is 32 or more (ITU-T H.265, table A.8 and section A.4.1)."""
 SVT_AV1_MAX_HEIGHT = 8704
+SVT_AV1_MIN_SIDE = 32
 X265_NARROW_WIDTH = 64
 
 PRIMARIES_BT2020 = 9
@@ -175,4 +176,6 @@ def _size_limit(codec: Codec, width: int, height: int) -> str:
         return f"beside a side above {HEVC_LEVEL_4_1_SIDE} the other must be {HEVC_LEVEL_5_MIN_SIDE} or more"
     if codec == "av1" and height > SVT_AV1_MAX_HEIGHT:
         return f"at most {SVT_AV1_MAX_HEIGHT} rows are allowed"
+    if codec == "av1" and short < SVT_AV1_MIN_SIDE:
+        return f"both sides must be {SVT_AV1_MIN_SIDE} or more"
     return ""
