@@ -34,9 +34,9 @@ class Signals(_Record):
     p50: float = Field(description="Y' median")
     p99_5: float = Field(description="Y' percentile 99.5")
     clipped_share: float = Field(description="share of pixels with max(R',G',B') >= 235/255-white, 0..1")
-    crushed_share: float = Field(description="share of pixels with Y' at or below 1.5/219, 0..1")
+    crushed_share: float = Field(description="share of pixels with Y' at or below 1.5/219")
     face_share: float = Field(default=0.0, description="share of the frame covered by detected faces")
-    face_ev: float | None = Field(default=None, description="log2 of face over surround mean light; None without a face")
+    face_ev: float | None = Field(default=None, description="log2 of face over surround light; None without a face")
     saturation: float = Field(description="mean chroma (max-min of R'G'B'), 0..1")
     blockiness: float = Field(description="8x8 grid edge energy over off-grid energy; 1 = no grid")
     noise_sigma: float = Field(description="sigma of Y' on flat blocks, in 8-bit codes")
@@ -122,7 +122,7 @@ class Candidate(_Record):
     eligible: bool
     reason: str
     parameters: dict[str, float] = {}
-    probability: float = Field(default=0.0, ge=0.0, le=1.0, description="share in the action distribution; 0 when out")
+    probability: float = Field(default=0.0, ge=0.0, le=1.0, description="share in the action distribution")
 
 
 class Plan(_Record):

@@ -12,10 +12,6 @@ from analysis.vqa.view import SourceView, View, largest
 MIN_CHROMA = 0.03
 """Paler colours lose their hue to the chroma quantiser of an encoder before any model touches it."""
 
-KNEE_CODE = 0.8 * 219
-"""Above it SDR pictures have their knee and their clip, component by component, which turn hues: there the source's
-hue is no truth, and a result that turns it back is not damaged. Fidelity still watches those pixels."""
-
 SECTORS = 36
 MIN_SHARE = 0.01
 """Below this share of the frame there are too few pixels of a hue, or of skin, to judge it by."""

@@ -115,7 +115,7 @@ def test_stopping_early(monkeypatch: pytest.MonkeyPatch, job: JobSpec, tmp_path:
 
 def test_mermaid_shows_every_node() -> None:
     text = graph.mermaid()
-    assert text.startswith("---") or text.startswith("graph")
+    assert text.startswith(("---", "graph"))
     assert all(name in text for name in NODES)
 
 
