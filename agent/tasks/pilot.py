@@ -24,12 +24,10 @@ def pilot(request: PilotRequest, emit: Emit) -> PilotResult:
     limits = load_limits()
     trials = tuple(_Trial(candidate, request.controls, limits) for candidate in request.plan.shortlist)
     frame_count = len(Workspace(request.work).key_frame_files())
-    judged = 0
-    for trial, frame, pair in in_order(_expand, _pictures(request, trials)):
+    for judged, (trial, frame, pair) in enumerate(in_order(_expand, _pictures(request, trials))):
         if judged % len(trials) == 0:
             emit(Progress(step="pilot", done=judged // len(trials), total=frame_count))
         trial.judge.add(pair, frame.of_source)
-        judged += 1
     verdicts = [judge_candidate(trial.candidate.model_id, trial.judge, "pilot") for trial in trials]
     return PilotResult(verdicts=tuple(verdicts), ranking=rank(verdicts, pinned=request.plan.mode == "pinned"))
 

@@ -17,6 +17,11 @@ def luminance(rgb_linear: FloatArray) -> FloatArray:
     return rgb_linear @ BT2020_WEIGHTS
 
 
+def largest_component(rgb: FloatArray) -> FloatArray:
+    """(..., 3) -> (...), several times as fast as a maximum along so short an axis."""
+    return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+
+
 def grey_nits(expand: PixelFunction, signals: ArrayLike) -> FloatArray:
     """Luminance in nits that `expand` gives the greys of these SDR signals (1-D, 1.0 = white)."""
     linear = bt1886_eotf(np.asarray(signals, dtype=np.float64))

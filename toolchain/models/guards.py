@@ -15,7 +15,7 @@ from toolchain.color.ictcp import ictcp_from_nits, nits_from_ictcp
 from toolchain.color.tonescale import bt2390_eetf
 from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_eotf
 from toolchain.models.anchor import anchored
-from toolchain.models.curves import BT2020_WEIGHTS, grey_nits, luminance, smoothstep
+from toolchain.models.curves import BT2020_WEIGHTS, grey_nits, largest_component, luminance, smoothstep
 from toolchain.models.registry import check_parameters, get_model
 from toolchain.models.spec import Controls, FloatArray, PixelFunction, ShotTone
 
@@ -89,8 +89,11 @@ def finite(expand: PixelFunction, peak_nits: float) -> PixelFunction:
 
     def repair(rgb: FloatArray) -> FloatArray:
         nits = expand(rgb)
-        usable = np.isfinite(nits).all(axis=-1, keepdims=True)
-        return nits if usable.all() else np.where(usable, nits, np.minimum(rgb * REFERENCE_WHITE_NITS, peak_nits))
+        finite_values = np.isfinite(nits)
+        if finite_values.all():
+            return nits
+        usable = finite_values.all(axis=-1, keepdims=True)
+        return np.where(usable, nits, np.minimum(rgb * REFERENCE_WHITE_NITS, peak_nits))
 
     return repair
 
@@ -147,9 +150,10 @@ def _wrapped(angle_rad: FloatArray) -> FloatArray:
 
 def _into_gamut(nits: FloatArray) -> FloatArray:
     """Negative components lifted at constant hue and luminance; light above the peak is the cap's matter."""
-    outside = nits.min(axis=-1) < 0
-    if not outside.any():
+    negative = nits < 0
+    if not negative.any():
         return nits
+    outside = negative.any(axis=-1)
     inside = nits.copy()
     inside[outside] = clip_to_gamut(nits[outside], BT2020_WEIGHTS, peak=PQ_PEAK_NITS)
     return inside
@@ -162,7 +166,7 @@ def _cap(nits: FloatArray, peak_nits: float, white_nits: float) -> FloatArray:
     leaves all below its knee alone and is no change at all for a white within the peak. An exponential shoulder from
     `CAP_KNEE` then takes what is left: super-white and saturated colours.
     """
-    largest = nits.max(axis=-1, keepdims=True)
+    largest = largest_component(nits)[..., np.newaxis]
     rolled = bt2390_eetf(largest, white_nits, peak_nits) if white_nits > peak_nits else largest
     knee_nits, room_nits = CAP_KNEE * peak_nits, (1 - CAP_KNEE) * peak_nits
     excess = np.maximum(rolled - knee_nits, 0) / room_nits

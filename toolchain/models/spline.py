@@ -13,7 +13,7 @@ import numpy as np
 
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse
 from toolchain.errors import UsageError
-from toolchain.models.curves import luminance, smoothstep
+from toolchain.models.curves import largest_component, luminance, smoothstep
 from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction, ShotTone
 
 KNEE_RANGE = (0.62, 0.85)
@@ -94,7 +94,7 @@ class Spline:
         def expand(rgb: FloatArray) -> FloatArray:
             rgb = np.asarray(rgb, dtype=np.float64)
             # Half luminance, half the largest component: a red lamp is a highlight too, a red coat less so.
-            level = 0.5 * luminance(rgb) + 0.5 * rgb.max(axis=-1)
+            level = 0.5 * luminance(rgb) + 0.5 * largest_component(rgb)
             gain_ev = curve.gain_ev(bt1886_eotf_inverse(level))
             return rgb * (REFERENCE_WHITE_NITS * np.exp2(gain_ev))[..., np.newaxis]
 
