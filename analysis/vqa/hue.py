@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.vqa.spec import Image
-from analysis.vqa.view import SourceView, View, largest
+from analysis.vqa.view import SourceView, View
 
 MIN_CHROMA = 0.03
 """Paler colours lose their hue to the chroma quantiser of an encoder before any model touches it."""
@@ -49,7 +49,7 @@ def skin(source: SourceView) -> NDArray[np.bool_]:
 
 def _coloured(source: SourceView) -> NDArray[np.bool_]:
     _, ct, cp = cv2.split(source.half_itp)
-    return (ct * ct + cp * cp > MIN_CHROMA**2) & (largest(source.half_signal) < KNEE_CODE)
+    return ct * ct + cp * cp > MIN_CHROMA**2
 
 
 def _coloured_skin(source: SourceView) -> NDArray[np.bool_]:
