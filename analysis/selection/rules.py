@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "highlights and contrast are intact, as in graded film",
         _has_intact_grade,
-        {"bt2446a": 0.4},
+        {"bt2446a": 0.25},
     ),
     Rule(
         "the picture is bright all over, and large bright areas should not glare",
