@@ -12,7 +12,7 @@ from toolchain.video.describe import buffer_arguments
 from toolchain.video.facts import FieldOrder, VideoFacts
 
 CHECKED_FRAMES = 200
-CHECKED_FRAMES_WHEN_FLAGGED_PROGRESSIVE = 30
+CHECKED_FRAMES_WHEN_FLAGGED_PROGRESSIVE = 16
 """Few: the flag is nearly always right, and each costs a decoded frame."""
 
 UNFLAGGED_THRESHOLD = 1.25

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,9 @@ from toolchain.video.shots import Shot
 SMALL_WIDTH = 480
 PROGRESS_EVERY_FRAMES = 25
 
+MAX_UNTOLD = 32
+"""What the observers may lag behind: mostly small frames, at times a shot's key frames."""
+
 
 @dataclass(frozen=True)
 class SmallFrame:
@@ -42,7 +46,10 @@ class SmallFrame:
 
 
 class ScanObserver(Protocol):
-    """Sees a file shot by shot: all frames of a shot, then its key frames, then the shot itself."""
+    """Sees a file shot by shot: all frames of a shot, then its key frames, then the shot itself.
+
+    All observers are called from one thread that is not the caller's; what one raises ends the scan.
+    """
 
     def on_frame(self, number: int, pts: int, small: SmallFrame) -> None:
         """Every frame, in order, from 0; `pts` in the stream's time base."""
@@ -89,26 +96,58 @@ def scan(
     if deinterlace and order == "progressive":
         order = "tff" if video.field_order not in ("tff", "bff") else video.field_order
     filters = deinterlace_filters(order)
-    run = _Scan(video, observers)
     total = video.frame_count or round((video.duration_s or 0) * (video.frame_rate or 0)) or None
-    for frame in decode_frames(path, video, filters):
-        run.push(frame)
-        if len(run.pts) % PROGRESS_EVERY_FRAMES == 0:
-            emit(Progress(step="scan", done=len(run.pts), total=max(total, len(run.pts)) if total else None))
-    if not run.pts:
-        raise InputError(f"{path} has no decodable frame: check that it is complete")
-    shots = run.finish()
+    with _Audience(observers) as audience:
+        run = _Scan(video, audience)
+        for frame in decode_frames(path, video, filters):
+            run.push(frame)
+            if len(run.pts) % PROGRESS_EVERY_FRAMES == 0:
+                emit(Progress(step="scan", done=len(run.pts), total=max(total, len(run.pts)) if total else None))
+        if not run.pts:
+            raise InputError(f"{path} has no decodable frame: check that it is complete")
+        shots = run.finish()
+        audience.wait()
     emit(Progress(step="scan", done=len(run.pts), total=len(run.pts)))
     return ScanResult(shots, np.array(run.pts, np.int64), run.last_duration, video.time_base, order, filters)
+
+
+class _Audience:
+    """Tells the observers, one thing after the other, on a thread of its own: decoding goes on meanwhile."""
+
+    def __init__(self, observers: Sequence[ScanObserver]) -> None:
+        self._observers = observers
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scan-observers")
+        self._untold: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Audience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def tell(self, what: Callable[[ScanObserver], None]) -> None:
+        """Do `what` with every observer, soon. Raises what an observer raised at something told before."""
+        self._untold.append(self._thread.submit(self._each, what))
+        while len(self._untold) > MAX_UNTOLD:
+            self._untold.popleft().result()
+
+    def wait(self) -> None:
+        """Until all is told; raises what an observer raised."""
+        while self._untold:
+            self._untold.popleft().result()
+
+    def _each(self, what: Callable[[ScanObserver], None]) -> None:
+        for observer in self._observers:
+            what(observer)
 
 
 class _Scan:
     """Holds what is not certain yet: small frames and key-frame candidates since the last certain shot start."""
 
-    def __init__(self, video: VideoFacts, observers: Sequence[ScanObserver]) -> None:
+    def __init__(self, video: VideoFacts, audience: _Audience) -> None:
         self.pts: list[int] = []
         self._stated_duration = 0
-        self._video, self._observers = video, observers
+        self._video, self._audience = video, audience
         self._small = _SmallPicture(video)
         self._finder = ShotFinder()
         self._waiting: deque[tuple[int, int, SmallFrame]] = deque()
@@ -150,9 +189,8 @@ class _Scan:
     def _deliver(self, end: int) -> None:
         """Show the observers the frames below `end` that they have not seen."""
         while self._waiting and self._waiting[0][0] < end:
-            number, pts, small = self._waiting.popleft()
-            for observer in self._observers:
-                observer.on_frame(number, pts, small)
+            frame = self._waiting.popleft()
+            self._audience.tell(lambda observer, frame=frame: observer.on_frame(*frame))
 
     def _close(self, end: int) -> None:
         """Tell observers about the shot from the current start to `end` (exclusive)."""
@@ -167,10 +205,9 @@ class _Scan:
             key_frames=tuple(number for number, _ in chosen),
         )
         self._shots.append(shot)
-        for observer in self._observers:
-            for number, frame in chosen:
-                observer.on_key_frame(index, number, frame)
-            observer.on_shot(shot)
+        for number, frame in chosen:
+            self._audience.tell(lambda observer, n=number, key=frame: observer.on_key_frame(index, n, key))
+        self._audience.tell(lambda observer: observer.on_shot(shot))
 
     def _seconds(self, pts: int) -> Fraction:
         return pts * (self._video.time_base or Fraction(1))

@@ -219,3 +219,19 @@ def test_shot_finder_waits_before_it_decides():
     assert finder.certain_before(21) == 20
     decided = [start for number in range(21, 40) for start in finder.push(number, Fraction(number, 25), new, 0)]
     assert [(start.frame, start.hard_cut) for start in decided] == [(20, True)]
+
+
+class Failing(Recorder):
+    """Cannot go on after frame 20."""
+
+    def on_frame(self, number: int, pts: int, small: SmallFrame) -> None:
+        super().on_frame(number, pts, small)
+        if number == 20:
+            raise ValueError("no more of this")
+
+
+@pytest.mark.parametrize("frames", [22, 100])
+def test_what_an_observer_raises_ends_the_scan(tmp_path: Path, frames: int):
+    path = pictures(tmp_path, (A, frames))
+    with pytest.raises(ValueError, match="no more of this"):
+        scan(path, probe(path), [Failing()], ignore)
