@@ -25,8 +25,13 @@ lint: .venv/installed-dev ## check style, types and the direction of imports
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/installed-dev ## run every benchmark in benchmarks/
-	@set -e; for benchmark in benchmarks/bench_*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark"; done
+bench: .venv/installed-dev build/bench/1080p.mp4 ## run the benchmarks and write docs/benchmarks/*.json (half an hour)
+	$(BIN)/python -m benchmarks.colour_stage --out docs/benchmarks/colour_stage.json
+	$(BIN)/python -m benchmarks.process_cost build/bench/1080p.mp4 --out docs/benchmarks/process_cost.json
+
+build/bench/1080p.mp4: .venv/installed-dev
+	@mkdir -p build/bench
+	$(BIN)/agent sample $@ --size 1920x1080 --seconds-per-shot 3.34 --overwrite
 
 clean: ## remove what the other targets made
 	rm -rf .venv demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

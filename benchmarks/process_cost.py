@@ -1,9 +1,9 @@
 """Wall time of `agent process` beside a plain ffmpeg transcode, and peak memory, on one machine.
 
-    python -m benchmarks.process_cost [--clip CLIP] [--out docs/benchmarks/process_cost.json]
+    python -m benchmarks.process_cost CLIP ... [--repeat 3] [--out docs/benchmarks/process_cost.json]
 
-The plain transcode is one ffmpeg run: zscale from BT.709 to BT.2020 PQ at 203-nit white, the same encoder with the same
-preset, rate factor and parameters, audio copied. Both sides run in turn, `--repeat` times; medians are compared.
+The plain transcode is one ffmpeg run: zscale from BT.709 to BT.2020 PQ at 203-nit white, the same encoder with the
+same preset, rate factor and parameters, audio copied. Both sides run in turn; medians are compared.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _median(case: str, runs: list[tuple[float, float, float]]) -> Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="`agent process` beside a plain ffmpeg transcode")
     parser.add_argument("clips", nargs="+", type=Path, help="SDR clips; the first is also run with AV1")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--out", type=Path)

@@ -111,8 +111,8 @@ def test_verify_measures_the_masters_gain_and_refuses_the_source(
 ) -> None:
     """Truth by construction: the HDR master that the sample was graded from is better than doing nothing.
 
-    The grade bends each component of bright colours by itself, which turns their hues; the hue gate takes the master's
-    true hues for a shift. This false reject of a master is known (docs/gates.md); every other gate holds.
+    The grade bends each component of bright colours by itself, which turns their hues; the hue gate takes the
+    master's true hues for a shift. This false reject of a master is known (docs/gates.md); every other gate holds.
     """
     code = main(["verify", str(sample_clip), str(sample_info.master), "--json"])
     verdict = json.loads(capsys.readouterr().out)

@@ -73,7 +73,7 @@ def test_a_rejected_render_is_rolled_back_and_the_next_one_tried(
     assert script.visited == [*STRAIGHT[:-1], "rollback", "render", "verify", "commit"]
 
 
-def test_nothing_left_to_try_keeps_the_original(monkeypatch: pytest.MonkeyPatch, job: JobSpec, tmp_path: Path) -> None:
+def test_nothing_left_keeps_the_original(monkeypatch: pytest.MonkeyPatch, job: JobSpec, tmp_path: Path) -> None:
     script = Script({"verify": [State(final_verdict=REJECT)], "rollback": [State(attempt=1, candidate="")]})
     assert play(monkeypatch, script, job, tmp_path)["disposition"] == "kept_original"
     assert script.visited[-2:] == ["rollback", "keep"]
@@ -119,7 +119,7 @@ def test_mermaid_shows_every_node() -> None:
     assert all(name in text for name in NODES)
 
 
-def test_a_node_may_not_return_fields_the_state_does_not_have(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_node_may_not_invent_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Run:
         status = None
 

@@ -54,9 +54,7 @@ def test_the_table_names_every_clip() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
-def test_clip(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
     source = shared_data("clips", name)
     before = sha256_file(source)
