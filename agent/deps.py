@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.ahead import LookAhead
 from agent.store import Run, RunStore
 from agent.worker import Worker
 from analysis.selection.profile import Profile
@@ -16,6 +17,6 @@ class Deps:
 
     run: Run
     store: RunStore
-    worker: Worker
+    worker: Worker | LookAhead
     profile: Profile
     emit: Emit

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.ahead import LookAhead
 from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.store import Run, RunState, RunStatus, RunStore
@@ -76,11 +77,14 @@ def _begin(run: Run, job: JobSpec) -> RunStatus:
 
 
 def _execute(run: Run, store: RunStore, status: RunStatus, emit: Emit) -> State:
-    with Worker(run.log) as worker:
-        # LangGraph takes half a second to import: the worker loads its own libraries meanwhile.
+    profile = load_profile(status.job.profile)
+    with Worker(run.log) as process:
+        scanned = (run.work / "scan.json").exists()
+        worker = process if scanned else LookAhead(process, status.job, profile, run.work)
+        # LangGraph takes most of a second to import: the worker probes and scans meanwhile.
         from agent.graph import execute
 
-        deps = Deps(run, store, worker, load_profile(status.job.profile), emit)
+        deps = Deps(run, store, worker, profile, emit)
         return execute(status.job, deps, store.checkpoints, f"{status.job_key}:{status.attempt}")
 
 

@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -136,7 +137,14 @@ def default_home() -> Path:
 
 def job_key(job: JobSpec) -> str:
     """SHA-256 over the input's content, every setting and the version: the same work has the same key."""
-    digest = hashlib.sha256(sha256_file(job.input).encode())
+    stat = job.input.stat()
+    digest = hashlib.sha256(_content_hash(job.input, stat.st_size, stat.st_mtime_ns).encode())
     digest.update(job.model_copy(update={"overwrite": False}).model_dump_json().encode())
     digest.update(version("sdr2hdr-agent").encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _content_hash(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Read once a process while size and time stay: a film has gigabytes."""
+    return sha256_file(path)

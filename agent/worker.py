@@ -47,6 +47,8 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                # Products of pixels and 3x3 matrices: BLAS threads would only wait for each other.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

@@ -15,7 +15,7 @@ from toolchain.events import Emit
 TASKS = ("probe", "scan", "analyse", "pilot", "render", "mux", "verify")
 """Each names the module `agent.tasks.<name>` and the function in it."""
 
-_WARM_UP = ("av", "cv2", "numba", "toolchain.kernel")
+_WARM_UP = tuple(f"agent.tasks.{task}" for task in TASKS)
 
 
 def run(name: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
@@ -28,6 +28,6 @@ def run(name: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 
 def preload() -> None:
-    """Import what every job needs while the parent is still starting."""
+    """Import all tasks, in the order in which a job needs them, beside the first ones' work."""
     for module in _WARM_UP:
         import_module(module)
