@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import traceback
@@ -66,7 +67,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def run() -> None:
     """The `agent` command."""
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # the process ends: no last look through everything imported
+    sys.exit(code)
 
 
 if __name__ == "__main__":
