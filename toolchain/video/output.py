@@ -28,6 +28,8 @@ DEFAULT_CRF: dict[Codec, int | None] = {"hevc": 18, "av1": 24, "prores": None, "
 ENCODER_OF: dict[Codec, str] = {"hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks", "ffv1": "ffv1"}
 
 KEYFRAME_INTERVAL_S = 10
+MAX_THREADS = 64
+"""x265 makes pools of up to 64 threads; more cores than that stay free for the rest of the program."""
 X265_FRAME_THREADS = 2
 """x265's bitstream depends on the number of frames in flight but not on its thread pool, so this is a constant."""
 
@@ -55,6 +57,10 @@ def container_for(path: Path, codec: Codec) -> Container:
     raise UsageError(f"cannot write {codec} to {path.name!r}: the file name must end in {choices}")
 
 
+def _usable_cores() -> int:
+    return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+
+
 class OutputSpec(BaseModel):
     """The deliverable's form. `crf` None: the codec has no such control. `threads`: size of the encoder's pool."""
 
@@ -65,7 +71,7 @@ class OutputSpec(BaseModel):
     container: Container = "mp4"
     preset: str
     crf: int | None = Field(default=None, ge=0, le=63)
-    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=64)
+    threads: int = Field(default_factory=_usable_cores, ge=1, le=MAX_THREADS)
 
     @classmethod
     def for_path(
@@ -114,10 +120,6 @@ class OutputSpec(BaseModel):
     @property
     def transfer_code(self) -> int:
         return TRANSFER_CODE[self.hdr_format]
-
-    @property
-    def intra_only(self) -> bool:
-        return self.codec in ("prores", "ffv1")
 
     def check_size(self, width: int, height: int) -> None:
         """InputError where the encoder takes no picture of this size; the sentence names the codecs that do.

@@ -257,3 +257,13 @@ def test_possible_pairs_follow_the_extension_whatever_its_case() -> None:
         for container in containers:
             assert container_for(Path(f"x.{container.upper()}"), codec) == container
             assert OutputSpec.for_path(Path(f"x.{container}"), codec).container == container
+
+
+@pytest.mark.parametrize("cores", [1, 64, 96, 512])
+def test_the_settings_of_a_machine_with_many_cores_cross_the_pipe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    spec = OutputSpec.for_path(tmp_path / "o.mkv")
+    assert spec.threads == min(cores, 64)
+    assert OutputSpec.model_validate_json(spec.model_dump_json()) == spec
