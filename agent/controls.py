@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.state import JobSpec
+from analysis.schema import Plan
 from analysis.selection.profile import Profile
 from toolchain.models.spec import Controls
 from toolchain.video.output import OutputSpec
@@ -30,3 +31,9 @@ def with_parameters(controls: Controls, parameters: dict[str, float]) -> Control
     common = {name: value for name, value in parameters.items() if name in Controls.model_fields}
     extra = {name: value for name, value in parameters.items() if name not in Controls.model_fields}
     return Controls.model_validate({**controls.model_dump(), **common, "extra": {**controls.extra, **extra}})
+
+
+def controls_of_candidate(job: JobSpec, profile: Profile, plan: Plan, model_id: str) -> Controls:
+    """What drives `model_id` in this job: the job's controls and what the plan sets for that model."""
+    parameters = {candidate.model_id: candidate.parameters for candidate in plan.candidates}
+    return with_parameters(controls_for(job, profile), parameters.get(model_id, {}))

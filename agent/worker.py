@@ -22,14 +22,18 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from toolchain.errors import ERROR_BY_NAME, AgentError, EnvironmentNotReady, InputError
+from toolchain.errors import ERROR_BY_NAME, AgentError, EnvironmentNotReady, InputError, UsageError
 from toolchain.events import Emit, Event
 from toolchain.files import DISK_FULL
 
 Result = TypeVar("Result", bound=BaseModel)
 
-STALL_TIMEOUT_S = 900.0
-"""A task that reports nothing for so long is taken for hung, e.g. by a hostile file."""
+STALL_TIMEOUT_S: dict[str, float] = {"probe": 300.0, "scan": 900.0, "render": 1800.0}
+"""A task that reports nothing for so long is taken for hung, e.g. by a hostile file. The others say nothing while a
+disk copies a film; what they read was decoded once before."""
+
+_FIRST_LOOKS = ("probe", "scan")
+"""Tasks that meet a file for the first time: when they crash, the file is to blame; later ones are our own doing."""
 
 _EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +46,15 @@ class Worker:
         self._log = log
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent.worker", str(os.getpid()), str(memory_gib or _memory_limit_gib())],
+                # -P: a folder that the user happens to be in must not lend us its av.py.
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "agent.worker",
+                    str(os.getpid()),
+                    str(memory_gib or _memory_limit_gib()),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -68,8 +80,8 @@ class Worker:
     def call(self, task: str, request: BaseModel, result: type[Result], emit: Emit) -> Result:
         """Run `task` in the child, forwarding its events to `emit`.
 
-        Raises the child's own AgentError; InputError when the child hangs or is killed by the input (a crash in a
-        decoder, the memory limit); EnvironmentNotReady when it cannot be reached.
+        Raises the child's own AgentError. A hang or a crash is the input's fault (InputError) in the tasks that meet it
+        first; in later ones it leaves the run resumable (EnvironmentNotReady, AgentError).
         """
         self._send({"task": task, "request": request.model_dump(mode="json")})
         while True:
@@ -91,11 +103,15 @@ class Worker:
             raise EnvironmentNotReady(f"the worker process could not be started: see {self._log}") from None
 
     def _receive(self, task: str) -> dict[str, Any]:
+        limit_s = STALL_TIMEOUT_S.get(task)
         try:
-            line = self._lines.get(timeout=STALL_TIMEOUT_S)
+            line = self._lines.get(timeout=limit_s)
         except queue.Empty:
             self.close()
-            raise InputError(f"step `{task}` made no progress for {STALL_TIMEOUT_S:.0f} s and was stopped") from None
+            kind = InputError if task in _FIRST_LOOKS else EnvironmentNotReady
+            raise kind(
+                f"step `{task}` made no progress for {limit_s:.0f} s and was stopped; see {self._log}"
+            ) from None
         if line is None:
             raise _death(task, self._process.wait(), self._log)
         return json.loads(line)
@@ -113,11 +129,22 @@ def _death(task: str, status: int, log: Path) -> AgentError:
             f"step `{task}` was killed (signal SIGKILL), probably for lack of memory: free some, then resume the run"
         )
     cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-    return InputError(f"step `{task}` crashed on this input ({cause}): the file may be damaged or hostile; see {log}")
+    if task in _FIRST_LOOKS:
+        return InputError(f"step `{task}` crashed on this input ({cause}): it may be damaged or hostile; see {log}")
+    return AgentError(
+        f"step `{task}` crashed ({cause}): resume the run, and report it with {log} if it does so again"
+    )
 
 
 def _memory_limit_gib() -> float:
-    return float(os.environ.get("SDR2HDR_WORKER_MEMORY_GIB", "16"))
+    given = os.environ.get("SDR2HDR_WORKER_MEMORY_GIB", "16")
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = 0.0
+    if not 1.0 <= limit <= 4096.0:
+        raise UsageError(f"SDR2HDR_WORKER_MEMORY_GIB is '{given}': a number of GiB from 1 to 4096 is needed")
+    return limit
 
 
 def die_with_parent(parent_pid: int | None = None) -> None:

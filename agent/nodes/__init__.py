@@ -27,11 +27,14 @@ NODES: dict[str, Node] = {
 
 
 def run_node(name: str, state: State, deps: Deps) -> State:
-    """Run one node between its start and completion events, refusing fields the state does not have."""
+    """Run one node between its start and completion events, refusing fields the state does not have.
+
+    The job is the run's present one: a resumed run may have been given --overwrite since its checkpoint.
+    """
     deps.emit(StepStarted(step=name))
-    deps.run.write_status(deps.run.status, step=name)
+    status = deps.run.write_status(deps.run.status, step=name)
     started = time.monotonic()
-    changes = NODES[name](state, deps)
+    changes = NODES[name]({**state, "job": status.job.model_dump(mode="json")}, deps)
     unknown = set(changes) - set(State.__annotations__)
     if unknown:
         raise TypeError(f"node {name} returned unknown fields: {', '.join(sorted(unknown))}")

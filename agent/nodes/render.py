@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.controls import controls_for, output_for
+from agent.controls import controls_of_candidate, output_for
 from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.tasks.messages import MuxRequest, MuxResult, RenderRequest, RenderResult
@@ -13,14 +13,15 @@ from toolchain.video.facts import MediaFacts
 def render(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
     facts = MediaFacts.model_validate(state["facts"])
-    controls = controls_for(job, deps.profile)
+    plan = Plan.model_validate(state["plan_record"])
+    controls = controls_of_candidate(job, deps.profile, plan, state["candidate"])
     output = output_for(job, deps.profile)
     request = RenderRequest(
         path=job.input,
         facts=facts,
         work=deps.run.work,
         candidate=state["candidate"],
-        plan=Plan.model_validate(state["plan_record"]),
+        plan=plan,
         controls=controls,
         output=output,
         lut_size=deps.profile.lut_size,

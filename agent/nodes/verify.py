@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.controls import controls_for
+from agent.controls import controls_of_candidate
 from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.tasks.messages import VerifyRequest
-from analysis.schema import Verdict
+from analysis.schema import Plan, Verdict
 from toolchain.video.facts import MediaFacts
 
 
 def verify(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
+    plan = Plan.model_validate(state["plan_record"])
     request = VerifyRequest(
         source=job.input,
         facts=MediaFacts.model_validate(state["facts"]),
         output=Path(state["temporary"]),
         work=deps.run.work,
         model_id=state["candidate"],
-        controls=controls_for(job, deps.profile),
+        controls=controls_of_candidate(job, deps.profile, plan, state["candidate"]),
         windows=deps.profile.verify.windows,
         frames_per_window=deps.profile.verify.frames_per_window,
     )

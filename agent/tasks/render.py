@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 from functools import cache
 
-from agent.controls import with_parameters
 from agent.tasks.messages import RenderRequest, RenderResult
 from agent.workspace import Workspace
 from analysis.schema import Plan
@@ -45,8 +44,7 @@ def _job(request: RenderRequest) -> RenderJob:
     video = request.facts.video
     assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
     tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
-    parameters = {item.model_id: item.parameters for item in request.plan.candidates}
-    controls = with_parameters(request.controls, parameters.get(request.candidate, {}))
+    controls = request.controls
     adaptive = get_spec(request.candidate).adaptive
 
     def table(model_id: str, tone: ShotTone | None, driven_by: Controls) -> Lut3d:
@@ -68,7 +66,7 @@ def _job(request: RenderRequest) -> RenderJob:
         filters=source_filters(scan.field_order, request.plan),
         tables=ShotTables(scan.shots, float(video.frame_rate or 25), table_of),
         mask_of=cache(workspace.load_mask),
-        graphics_table=table("direct203", None, request.controls),
+        graphics_table=table("direct203", None, controls.model_copy(update={"extra": {}})),
         output=request.output,
         folder=workspace.segments(request.candidate),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,11 +120,12 @@ def test_mermaid_shows_every_node() -> None:
     assert all(name in text for name in NODES)
 
 
-def test_a_node_may_not_invent_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_node_may_not_invent_fields(monkeypatch: pytest.MonkeyPatch, job: JobSpec) -> None:
     class Run:
-        status = None
+        status = SimpleNamespace(job=job)
 
-        def write_status(self, *_: object, **__: object) -> None: ...
+        def write_status(self, status: object, **_: object) -> object:
+            return status
 
     class Deps:
         run = Run()

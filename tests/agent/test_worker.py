@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.tasks.messages import ProbeRequest
-from agent.worker import Worker
-from toolchain.errors import AgentError, InputError
+from agent.worker import Worker, _death
+from toolchain.errors import AgentError, InputError, UsageError
 from toolchain.events import ignore
 from toolchain.video.facts import MediaFacts
 
@@ -55,6 +55,31 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     while _alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _alive(child)
+
+
+def test_a_module_in_the_users_folder_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A downloads folder may hold an av.py."""
+    (tmp_path / "av.py").write_text("raise SystemExit('poisoned')")
+    text = tmp_path / "notes.txt"
+    text.write_text("not a video")
+    monkeypatch.chdir(tmp_path)
+    with Worker(tmp_path / "log") as worker, pytest.raises(InputError, match=r"notes\.txt"):
+        worker.call("probe", ProbeRequest(path=text), MediaFacts, ignore)
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "1e9"])
+def test_a_memory_limit_that_is_none_is_a_usage_error(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDR2HDR_WORKER_MEMORY_GIB", value)
+    with pytest.raises(UsageError, match="SDR2HDR_WORKER_MEMORY_GIB"):
+        Worker(tmp_path / "log")
+
+
+@pytest.mark.parametrize(("task", "error"), [("scan", InputError), ("verify", AgentError)])
+def test_a_crash_is_the_inputs_fault_only_at_first_sight(task: str, error: type[AgentError], tmp_path: Path) -> None:
+    """A run that crashed later keeps its segments: its error is not one of those that end it."""
+    assert type(_death(task, -signal.SIGSEGV, tmp_path / "log")) is error
 
 
 def _alive(pid: int) -> bool:
