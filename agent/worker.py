@@ -80,7 +80,7 @@ class Worker:
     def call(self, task: str, request: BaseModel, result: type[Result], emit: Emit) -> Result:
         """Run `task` in the child, forwarding its events to `emit`.
 
-        Raises the child's own AgentError. A hang or a crash is the input's fault (InputError) in the tasks that meet it
+        Raises the child's own AgentError. A hang or crash is the input's fault (InputError) in the tasks that meet it
         first; in later ones it leaves the run resumable (EnvironmentNotReady, AgentError).
         """
         self._send({"task": task, "request": request.model_dump(mode="json")})
