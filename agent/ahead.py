@@ -14,13 +14,12 @@ from agent.state import JobSpec
 from agent.tasks.messages import ScanSummary
 from agent.worker import Worker
 from analysis.selection.profile import Profile
-from toolchain.errors import AgentError
 from toolchain.events import Emit, Event
 from toolchain.video.facts import MediaFacts
 
 Result = TypeVar("Result", bound=BaseModel)
 
-_Answer = queue.Queue[Event | BaseModel | AgentError]
+_Answer = queue.Queue[Event | BaseModel | Exception]
 """A call's events as they come, then its result or its error."""
 
 
@@ -48,7 +47,7 @@ class LookAhead:
             return self._worker.call(task, request, result, emit)
         while True:
             item = answer.get()
-            if isinstance(item, AgentError):
+            if isinstance(item, Exception):
                 raise item
             if isinstance(item, result):
                 return item
@@ -65,8 +64,8 @@ class LookAhead:
             answer = self._expect("scan", scan)  # before anyone can know the facts and ask for it
             probed.put(facts)
             answer.put(self._worker.call("scan", scan, ScanSummary, answer.put))
-        except AgentError as error:
-            answer.put(error)
+        except Exception as error:
+            answer.put(error)  # whatever it is, it is raised where the answer is asked for
 
 
 def _key(task: str, request: BaseModel) -> str:

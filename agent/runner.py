@@ -6,12 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.ahead import LookAhead
-from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.store import Run, RunState, RunStatus, RunStore
 from agent.worker import Worker
-from analysis.selection.profile import load_profile
 from toolchain.errors import AgentError, Interrupted
 from toolchain.events import Emit
 from toolchain.files import write_atomic
@@ -77,8 +74,13 @@ def _begin(run: Run, job: JobSpec) -> RunStatus:
 
 
 def _execute(run: Run, store: RunStore, status: RunStatus, emit: Emit) -> State:
-    profile = load_profile(status.job.profile)
     with Worker(run.log) as process:
+        # Imported here, and not before: the worker starts meanwhile.
+        from agent.ahead import LookAhead
+        from agent.deps import Deps
+        from analysis.selection.profile import load_profile
+
+        profile = load_profile(status.job.profile)
         scanned = (run.work / "scan.json").exists()
         worker = process if scanned else LookAhead(process, status.job, profile, run.work)
         # LangGraph takes most of a second to import: the worker probes and scans meanwhile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,9 +16,9 @@ from agent.outputs import check_input, default_output
 from agent.runner import Outcome
 from agent.state import JobSpec
 from agent.store import RunStore
-from agent.workspace import Workspace
-from analysis.schema import Analysis, Plan, Verdict
-from toolchain.video.facts import MediaFacts
+
+if TYPE_CHECKING:
+    from analysis.schema import Analysis, Verdict
 
 
 def plan(
@@ -86,6 +86,8 @@ def _look(job: JobSpec, json_events: bool) -> tuple[Outcome, Analysis | None]:
     """Run the job as far as it goes; nothing of it stays on disk but its record."""
     store = RunStore()
     outcome = run_with_front_end(job, store, json_events)
+    from agent.workspace import Workspace
+
     run = store.get(outcome.run_id)
     analysis = Workspace(run.work).load_analysis() if outcome.exit_code == 0 else None
     run.clear_work()
@@ -94,7 +96,9 @@ def _look(job: JobSpec, json_events: bool) -> tuple[Outcome, Analysis | None]:
 
 def _print_plan(outcome: Outcome, profile_name: str) -> None:
     from agent.estimate import estimate_s
+    from analysis.schema import Plan
     from analysis.selection.profile import load_profile
+    from toolchain.video.facts import MediaFacts
 
     made = Plan.model_validate(outcome.state["plan_record"])
     facts = MediaFacts.model_validate(outcome.state["facts"])

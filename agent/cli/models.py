@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from agent.cli.commands import JsonOption
-from toolchain.models.registry import get_spec, specs
-from toolchain.models.spec import Controls
 
 app = typer.Typer(help="Look at the catalogue, and try a model on a still.", no_args_is_help=True)
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="A catalogue id, see `agent models list`.")]
@@ -19,6 +17,8 @@ ModelId = Annotated[str, typer.Argument(metavar="ID", help="A catalogue id, see 
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> int:
     """List the catalogue."""
+    from toolchain.models.registry import specs
+
     for spec in specs():
         if json_output:
             sys.stdout.write(spec.model_dump_json() + "\n")
@@ -30,6 +30,8 @@ def list_models(json_output: JsonOption = False) -> int:
 @app.command("show")
 def show_model(model_id: ModelId, json_output: JsonOption = False) -> int:
     """Show one entry: what it does, where it comes from, and its parameters."""
+    from toolchain.models.registry import get_spec
+
     spec = get_spec(model_id)
     if json_output:
         sys.stdout.write(spec.model_dump_json() + "\n")
@@ -60,6 +62,7 @@ def apply_model(
 ) -> int:
     """Apply one model to a still and write the PQ BT.2020 signal as a NumPy array."""
     from agent.stills import apply_to_still
+    from toolchain.models.spec import Controls
 
     controls = Controls(peak_nits=peak_nits, mid_gain_ev=mid_gain, saturation=saturation)
     apply_to_still(model_id, image, output, controls, overwrite)

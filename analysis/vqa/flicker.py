@@ -65,7 +65,7 @@ class FlickerGate:
     _windows: dict[tuple[int, int], _Window] = field(default_factory=dict)
 
     def add(self, view: View) -> None:
-        tone, gain = tone_and_gain(view)
+        tone, gain = view.once(tone_and_gain)
         key = (view.shot, view.window)
         window = self._windows.get(key)
         if window is None:
