@@ -141,7 +141,7 @@ def _video_facts(container: InputContainer, stream: VideoStream, frames: list[Vi
     frame, context = frames[0], stream.codec_context
     description = describe(container, stream.index, frame)
     tags = read_tags(frame, context, description.chroma_location)
-    metadata = {name for each in frames for name in side_data(each)}
+    metadata = {name: data for each in frames for name, data in side_data(each).items()}
     hdr, reason = detect_hdr(tags, metadata, context.codec_tag, description.dolby_vision)
     matrix = _display_matrix(frame)
     # Matroska without a frame duration gives its tick rate (1000) as the average of a stream's first frames.

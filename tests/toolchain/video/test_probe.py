@@ -125,9 +125,23 @@ def test_cover_and_attachment_are_not_the_picture(tmp_path: Path):
 X265 = ("-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-preset", "ultrafast")
 
 
+DISPLAY = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L({}0000,50)"
+
+
 @pytest.mark.parametrize(
     ("parameters", "kind"),
     [
+        *(
+            (f"colorprim=bt2020{transfer}:{DISPLAY.format(1000)}", "pq")
+            for transfer in ("", ":transfer=bt2020-10", ":transfer=bt2020-12", ":transfer=bt709")
+        ),
+        (f"colorprim=bt2020:transfer=bt2020-10:{DISPLAY.format(203)}", "none"),
+        (f"colorprim=bt2020:transfer=bt2020-10:{DISPLAY.format(100)}:max-cll=100,50", "none"),
+        ("colorprim=bt2020:transfer=bt2020-10:max-cll=1000,400", "pq"),
+        (DISPLAY.format(4000), "pq"),
+        (f"transfer=bt709:{DISPLAY.format(1000)}", "pq"),
+        (f"colorprim=bt709:transfer=bt709:colormatrix=bt709:{DISPLAY.format(1000)}:max-cll=1000,400", "none"),
+        (f"colorprim=bt709:{DISPLAY.format(1000)}", "none"),
         ("colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc", "pq"),
         ("colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc", "hlg"),
         ("colorprim=bt2020:colormatrix=bt2020nc:max-cll=1000,400", "pq"),
@@ -143,11 +157,39 @@ def test_hdr_is_seen_in_the_bitstream_alone(tmp_path: Path, parameters: str, kin
     assert bool(video.hdr_reason) == (kind != "none")
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize(("transfer", "peak_nits", "kind"), [("bt2020-10", 1000, "pq"), ("bt2020-10", 200, "none")])
+def test_hdr10_metadata_of_the_container_alone_is_seen(
+    tmp_path: Path, name: str, transfer: str, peak_nits: int, kind: str
+):
+    """H.264 without any SEI: the mdcv box and the Matroska element are all that speaks."""
+    tags = f"setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc"
+    plain = make(tmp_path / f"plain_{name}", *pattern(duration=0.2), "-vf", tags, "-c:v", "libx264")
+    display = DISPLAY.format(peak_nits).removeprefix("master-display=")
+    clip = make(tmp_path / name, "-mastering_display:v:0", display, "-i", str(plain), "-c", "copy")
+    video = probe(clip).video
+    assert video is not None
+    assert (video.hdr, f"{peak_nits} nits" in video.hdr_reason) == (kind, kind == "pq")
+
+
 def test_dolby_vision_by_codec_tag_and_side_data():
-    assert detect_hdr(ColorTags(), (), "dvh1", False)[0] == "dolby_vision"
-    assert detect_hdr(ColorTags(), ("DOVI_METADATA",), "hvc1", False)[0] == "dolby_vision"
-    assert detect_hdr(ColorTags(), (), "hvc1", True)[0] == "dolby_vision"
-    assert detect_hdr(ColorTags(), (), "hvc1", False) == ("none", "")
+    assert detect_hdr(ColorTags(), {}, "dvh1", False)[0] == "dolby_vision"
+    assert detect_hdr(ColorTags(), {"DOVI_METADATA": b""}, "hvc1", False)[0] == "dolby_vision"
+    assert detect_hdr(ColorTags(), {}, "hvc1", True)[0] == "dolby_vision"
+    assert detect_hdr(ColorTags(), {}, "hvc1", False) == ("none", "")
+
+
+def test_hdr10_plus_is_hdr_whatever_the_transfer_tag_says():
+    plus = {"DYNAMIC_HDR_PLUS": b""}
+    for tags in (ColorTags(), ColorTags(primaries="bt2020", transfer="bt2020-10"), ColorTags(transfer="bt709")):
+        kind, reason = detect_hdr(tags, plus, "hvc1", False)
+        assert (kind, "HDR10+" in reason) == ("pq", True)
+    assert detect_hdr(ColorTags(primaries="bt709", transfer="bt709"), plus, "hvc1", False) == ("none", "")
+
+
+@pytest.mark.parametrize("side_data", [{"MASTERING_DISPLAY_METADATA": b"\1"}, {"CONTENT_LIGHT_LEVEL": b""}])
+def test_malformed_metadata_states_nothing(side_data: dict[str, bytes]):
+    assert detect_hdr(ColorTags(), side_data, "hvc1", False) == ("none", "")
 
 
 @pytest.mark.parametrize(
