@@ -5,29 +5,33 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.errors import UsageError
-
 Box = tuple[int, int, int, int]
 Fractions = tuple[float, float, float, float]
 WHOLE_FRAME: Box = (0, 0, 1000, 1000)
+
+
+def quarter_turns(rotation_deg: int) -> int:
+    """The nearest whole number of clockwise quarter turns, 0 to 3.
+
+    A display matrix may hold any angle, but boxes have upright sides, and faces are found nearly upright.
+    """
+    return (rotation_deg + 45) // 90 % 4
 
 
 def displayed_box(region: Fractions, rotation_deg: int) -> Box:
     """Turn a region of the decoded frame into a box of the displayed one.
 
     `region`: x0, y0, x1, y1 as shares (0..1) of the decoded frame. `rotation_deg`: the clockwise turn a player
-    applies, a multiple of 90 (negative allowed). Returns integers 0..1000, never empty. UsageError otherwise.
+    applies (negative allowed), taken as the nearest quarter turn. Returns integers 0..1000, never empty.
     """
     x0, y0, x1, y1 = region
-    turn = rotation_deg % 360
-    if turn == 90:
+    turns = quarter_turns(rotation_deg)
+    if turns == 1:
         x0, y0, x1, y1 = 1 - y1, x0, 1 - y0, x1
-    elif turn == 180:
+    elif turns == 2:
         x0, y0, x1, y1 = 1 - x1, 1 - y1, 1 - x0, 1 - y0
-    elif turn == 270:
+    elif turns == 3:
         x0, y0, x1, y1 = y0, 1 - x1, y1, 1 - x0
-    elif turn != 0:
-        raise UsageError(f"rotation is {rotation_deg} degrees; allowed are multiples of 90: pass the nearest one")
     left, top = (min(999, max(0, round(1000 * value))) for value in (x0, y0))
     right, bottom = (min(1000, max(1, round(1000 * value))) for value in (x1, y1))
     return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -15,7 +15,7 @@ from analysis.schema import DistortionType, Signals
 from analysis.signals import banding, chroma, faces, tone
 from analysis.signals.blockiness import blockiness
 from analysis.signals.blur import blur
-from analysis.signals.boxes import Box, Fractions, displayed_box, hull
+from analysis.signals.boxes import Box, Fractions, displayed_box, hull, quarter_turns
 from analysis.signals.flatness import flatness
 from analysis.signals.graphics import GraphicsTracker, block_mask
 from analysis.signals.letterbox import active_picture
@@ -183,7 +183,7 @@ def _luma(rgb: FloatImage, matrix: str) -> FloatImage:
 
 
 def _upright(rgb: FloatImage, rotation_deg: int) -> FloatImage:
-    turned = np.ascontiguousarray(np.rot90(rgb, -(rotation_deg // 90)))
+    turned = np.ascontiguousarray(np.rot90(rgb, -quarter_turns(rotation_deg)))
     height, width = working_size(turned.shape[0], turned.shape[1], FACE_SIDE, FACE_SIDE)
     return cv2.resize(turned, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from analysis.signals import chroma, faces, tone
 from analysis.signals.boxes import displayed_box, hull
 from analysis.signals.letterbox import active_picture
-from toolchain.errors import UsageError
 
 BARS = {  # BT.709 limited-range codes of 100 % colours, and whether a component is at white
     "white": (235, 128, 128, 1.0, 0.0),
@@ -103,11 +102,15 @@ def test_boxes_turn_with_the_display():
     assert displayed_box(region, 90) == (100, 100, 800, 400)
     assert displayed_box(region, 180) == (600, 100, 900, 800)
     assert displayed_box(region, -90) == displayed_box(region, 270) == (200, 600, 900, 900)
-    with pytest.raises(UsageError, match="45"):
-        displayed_box(region, 45)
 
 
-@given(st.tuples(*[st.floats(0, 1)] * 4), st.sampled_from([0, 90, 180, 270]))
+@pytest.mark.parametrize(("degrees", "nearest"), [(315, 0), (314, 270), (44, 0), (46, 90), (-44, 0), (181, 180)])
+def test_a_slanted_display_counts_as_the_nearest_quarter_turn(degrees, nearest):
+    region = (0.1, 0.2, 0.4, 0.9)
+    assert displayed_box(region, degrees) == displayed_box(region, nearest)
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 4), st.integers(-720, 720))
 def test_boxes_are_never_empty_and_stay_inside(corners, turn):
     x0, x1 = sorted(corners[:2])
     y0, y1 = sorted(corners[2:])
