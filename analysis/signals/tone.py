@@ -15,7 +15,6 @@ WHITE_NITS = 203.0
 FLOOR_NITS = 0.05
 DISPLAY_GAMMA = 2.4  # BT.1886, black lift 0
 CRUSHED_SIGNAL = 1.5 / 219.0
-MAX_STOPS = math.log2(WHITE_NITS / FLOOR_NITS)
 
 
 def code_counts(luma: NDArray[np.uint8]) -> NDArray[np.int64]:
