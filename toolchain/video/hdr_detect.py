@@ -20,10 +20,10 @@ def detect_hdr(
     """Kind of HDR and the sentence that says how it was recognised; ("none", "") for SDR.
 
     `side_data`: that of decoded frames, by the name of its av.sidedata Type; FFmpeg puts what only the container
-    says there too. Dolby Vision wins over its base layer. A transfer tag that is missing or SDR is wrong where BT.2020
-    or unstated primaries come with metadata that only HDR has: HDR10+, or light above SDR's white (203 nits). Stated
-    primaries other than BT.2020 are believed instead, and the metadata is taken for a leftover of the HDR original
-    that the file was graded down from: encoders copy it blindly, and nobody delivers HDR10 in BT.709.
+    says there too. Dolby Vision wins over its base layer. A transfer tag that is missing or SDR is wrong where
+    BT.2020 or unstated primaries come with metadata that only HDR has: HDR10+, or light above SDR's white (203
+    nits). Stated primaries other than BT.2020 are believed instead, and the metadata is taken for a leftover of the
+    HDR original that the file was graded down from: encoders copy it blindly, and nobody delivers HDR10 in BT.709.
     """
     if container_dolby_vision or codec_tag in DOLBY_VISION_TAGS:
         return "dolby_vision", "the container declares Dolby Vision"
