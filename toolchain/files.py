@@ -11,6 +11,9 @@ from pathlib import Path
 
 from toolchain.errors import EnvironmentNotReady, UsageError
 
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+"""What making a hard link fails with on file systems that have none (exFAT, many network shares)."""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What writing fails with when there is no room: on the disk, in the quota, under the file size limit."""
 
@@ -76,14 +79,40 @@ def publish(temporary: Path, final: Path, overwrite: bool) -> None:
         if overwrite:
             temporary.replace(final)
         else:
-            try:
-                final.hardlink_to(temporary)
-            except FileExistsError:
-                # A crash between link and unlink leaves both names on one file: that is a finished publish.
-                if not final.samefile(temporary):
-                    raise UsageError(f"{final} exists already: pass --overwrite or choose another output") from None
-            temporary.unlink()
+            _take_free_name(temporary, final)
     fsync_folder(final.parent)
+
+
+def _take_free_name(temporary: Path, final: Path) -> None:
+    try:
+        final.hardlink_to(temporary)
+    except FileExistsError:
+        # A crash between link and unlink leaves both names on one file: that is a finished publish.
+        if not (final.exists() and final.samefile(temporary)):
+            raise _taken(final) from None
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _reserve_and_replace(temporary, final)
+        return
+    temporary.unlink()
+
+
+def _reserve_and_replace(temporary: Path, final: Path) -> None:
+    """For file systems without hard links: an empty file of ours holds the name for the moment of the rename."""
+    try:
+        final.open("x").close()
+    except FileExistsError:
+        raise _taken(final) from None
+    try:
+        temporary.replace(final)
+    except BaseException:
+        final.unlink(missing_ok=True)
+        raise
+
+
+def _taken(final: Path) -> UsageError:
+    return UsageError(f"{final} exists already: pass --overwrite or choose another output")
 
 
 def sha256_file(path: Path) -> str:

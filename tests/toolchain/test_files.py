@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,46 @@ def test_publish_finishes_what_a_crash_left_between_link_and_unlink(tmp_path: Pa
     publish(temporary, final, overwrite=False)
     assert final.read_text() == "new"
     assert not temporary.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_publish_where_there_are_no_hard_links(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    temporary, final, taken = tmp_path / "t", tmp_path / "f", tmp_path / "taken"
+    temporary.write_text("new")
+    taken.write_text("old")
+    with pytest.raises(UsageError, match="--overwrite"):
+        publish(temporary, taken, overwrite=False)
+    assert (taken.read_text(), temporary.read_text()) == ("old", "new")
+    publish(temporary, final, overwrite=False)
+    assert final.read_text() == "new"
+    assert not temporary.exists()
+
+
+def test_a_reserved_name_is_given_back_when_the_rename_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    temporary, final = tmp_path / "t", tmp_path / "f"
+    temporary.write_text("new")
+    with pytest.raises(EnvironmentNotReady, match="cannot write"):
+        publish(temporary, final, overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_publish_does_not_follow_or_replace_a_dangling_link(tmp_path: Path) -> None:
+    temporary, final = tmp_path / "t", tmp_path / "f"
+    temporary.write_text("new")
+    final.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="exists already"):
+        publish(temporary, final, overwrite=False)
+    assert temporary.read_text() == "new"
+    assert final.is_symlink()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
