@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -29,5 +30,10 @@ def run(name: str, request: dict[str, Any], emit: Emit) -> dict[str, Any]:
 
 def preload() -> None:
     """Import all tasks, in the order in which a job needs them, beside the first ones' work."""
-    for module in _WARM_UP:
-        import_module(module)
+    gc.disable()  # what imports make stays: looking through it again and again costs a fifth of the time
+    try:
+        for module in _WARM_UP:
+            import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
