@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,8 @@ from toolchain.video.facts import ColorInterpretation
 
 STILL_COLOR = ColorInterpretation(matrix="rgb", primaries="bt709", range="full", chroma_location="center")
 _TONE_BINS = 256
+_MAX_PIXELS = 1 << 26
+"""8192 x 8192; in float64 such a picture takes 1.5 GiB."""
 _BT709_LUMA = (0.2126, 0.7152, 0.0722)
 
 
@@ -31,7 +34,7 @@ def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls,
     """
     if get_spec(model_id).task != "sdr2hdr":
         raise UsageError(f"model {model_id} restores and does not expand: see `agent models list` for sdr2hdr models")
-    if output.exists() and not overwrite:
+    if os.path.lexists(output) and not overwrite:
         raise UsageError(f"{output} exists already: pass --overwrite or choose another output")
     if not output.resolve().parent.is_dir():
         raise UsageError(f"the output folder {output.resolve().parent} does not exist: create it first")
@@ -46,9 +49,15 @@ def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls,
 
 
 def read_still(image: Path) -> NDArray[np.float64]:
-    """R'G'B' in [0, 1], float64 HxWx3; grey becomes RGB, an alpha channel is ignored."""
-    data = np.fromfile(check_input(image), dtype=np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    """R'G'B' in [0, 1], float64 HxWx3; grey becomes RGB, alpha is ignored. InputError for anything else."""
+    data = np.fromfile(check_input(image, "picture"), dtype=np.uint8)
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:  # beyond OpenCV's own limits, e.g. 2**30 pixels
+        raise InputError(f"{image} is too large or damaged: give a picture of at most {_MAX_PIXELS} pixels") from None
+    if pixels is not None and pixels.shape[0] * pixels.shape[1] > _MAX_PIXELS:
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise InputError(f"{image} is too large, {size}: give a picture of at most {_MAX_PIXELS} pixels")
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{image} is not an 8- or 16-bit picture: give a PNG file")
     return pixels[..., ::-1].astype(np.float64) / np.iinfo(pixels.dtype).max

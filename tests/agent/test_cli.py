@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -60,6 +62,26 @@ def test_models_apply_refuses_what_it_cannot_do(tmp_path: Path, capsys: pytest.C
     assert main(["models", "apply", "spline", str(image), str(output)]) == 2
     assert output.read_bytes() == b"mine"
     assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_models_apply_refuses_pictures_without_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A header of 60000x60000 is all it takes: OpenCV refuses by the header alone."""
+    chunks = (
+        b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0),
+        b"IDAT" + zlib.compress(bytes(9000)),
+        b"IEND",
+    )
+    huge, empty = tmp_path / "huge.png", tmp_path / "empty.png"
+    huge.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    )
+    empty.touch()
+    assert main(["models", "apply", "spline", str(huge), str(tmp_path / "out.npy")]) == 3
+    assert main(["models", "apply", "spline", str(empty), str(tmp_path / "out.npy")]) == 3
+    huge_words, empty_words = capsys.readouterr().err.splitlines()
+    assert "too large" in huge_words
+    assert "give a picture" in empty_words
 
 
 def test_json_events_are_numbered_and_end_with_the_outcome(
