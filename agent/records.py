@@ -7,7 +7,6 @@ import json
 import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 from agent.controls import controls_for
@@ -19,11 +18,6 @@ from analysis.selection.features import FEATURES_VERSION, features
 from toolchain.files import disk_errors, sha256_file
 
 _COMPONENTS = ("sdr2hdr-agent", "av", "imageio-ffmpeg", "numpy", "numba", "opencv-python-headless", "langgraph")
-
-
-def manifest_path(output: Path) -> Path:
-    """Where the manifest of `output` lies: beside it, `<name>.manifest.json`."""
-    return output.with_name(output.name + ".manifest.json")
 
 
 def manifest(state: State, deps: Deps) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from agent.deps import Deps
 from agent.nodes.render import render
-from agent.records import append_record, manifest, manifest_path
+from agent.outputs import manifest_path
+from agent.records import append_record, manifest
 from agent.state import JobSpec, State
 from toolchain.errors import EnvironmentNotReady
 from toolchain.files import publish, sha256_file, write_atomic

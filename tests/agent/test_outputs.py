@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,52 @@ def test_outputs_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             check_output(source, output, "hevc", overwrite=False)
     assert taken.read_bytes() == b"old"
+
+
+def test_a_link_to_nothing_is_never_an_output(source: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.mp4"
+    for nothing in (tmp_path / "nowhere.mp4", link):
+        link.unlink(missing_ok=True)
+        link.symlink_to(nothing)
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="link to a file that does not exist"):
+                check_output(source, link, "hevc", overwrite)
+
+
+def test_an_existing_manifest_is_as_precious_as_an_output(source: Path, tmp_path: Path) -> None:
+    output, manifest = tmp_path / "out.mp4", tmp_path / "out.mp4.manifest.json"
+    manifest.write_text("somebody else's")
+    with pytest.raises(UsageError, match=r"manifest\.json exists already: pass --overwrite"):
+        check_output(source, output, "hevc", overwrite=False)
+    assert check_output(source, output, "hevc", overwrite=True) == output
+    manifest.unlink()
+    manifest.mkdir()
+    with pytest.raises(UsageError, match=r"manifest\.json is a folder"):
+        check_output(source, output, "hevc", overwrite=True)
+
+
+def test_names_leave_room_for_the_manifest(source: Path, tmp_path: Path) -> None:
+    longest = 255 - len(".mp4.manifest.json")
+    assert check_output(source, tmp_path / f"{'a' * longest}.mp4", "hevc", overwrite=False)
+    for stem in ("a" * (longest + 1), "ä" * (longest // 2 + 1), "a" * 300):
+        with pytest.raises(UsageError, match="too long"):
+            check_output(source, tmp_path / f"{stem}.mp4", "hevc", overwrite=False)
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_output(source, tmp_path / ("d" * 300) / "out.mp4", "hevc", overwrite=False)
+    with pytest.raises(InputError, match="cannot be read"):
+        check_input(tmp_path / ("a" * 300))
+
+
+def test_names_that_are_not_utf8_are_refused(source: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        check_output(source, tmp_path / name, "hevc", overwrite=False)
+    (tmp_path / name).write_bytes(b"x")
+    link = tmp_path / "link.mp4"
+    link.symlink_to(tmp_path / name)
+    for path in (tmp_path / name, link):
+        with pytest.raises(InputError, match="not UTF-8"):
+            check_input(path)
 
 
 def test_overwrite_allows_an_existing_output_but_never_the_input(source: Path, tmp_path: Path) -> None:
