@@ -117,6 +117,11 @@ class Compared:
             yield window.start + offset, rgb_signal(frame, color, WORKING_WIDTH, WORKING_HEIGHT)
 
 
+def hdr_color(video: VideoFacts) -> ColorInterpretation:
+    """How an HDR picture's samples are read: as tagged, and as HDR10 where the file does not say."""
+    return video.color.model_copy(update={name: getattr(HDR_COLOR, name) for name in video.color.assumed})
+
+
 def compare(
     source: Compared,
     output: Compared,
@@ -143,7 +148,9 @@ def _window_pairs(
     window: Window,
     masks: dict[int, Image | None],
 ) -> Iterator[FramePair]:
-    pairs = zip(source.signals(window, source.video.color), output.signals(window, HDR_COLOR), strict=True)
+    pairs = zip(
+        source.signals(window, source.video.color), output.signals(window, hdr_color(output.video)), strict=True
+    )
     for (number, before), (_, after) in pairs:
         before_nits = source_nits(before, source.video.color)
         after_nits = output_nits(after, hdr_format)
