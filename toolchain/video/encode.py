@@ -54,9 +54,13 @@ def url(path: Path) -> str:
 
 
 def coded_size(spec: OutputSpec, width: int, height: int) -> tuple[int, int]:
-    """The size the encoder takes: subsampled axes rounded up to even; the caller repeats the last row or column."""
-    even_rows = spec.chroma == "4:2:0"
-    return width + width % 2, height + (height % 2 if even_rows else 0)
+    """The size the encoder takes; where it is larger by one, the caller repeats the last row or column.
+
+    HEVC counts its cropping in chroma samples (ITU-T H.265, 7.4.3.2.1) and SVT-AV1 takes even sizes only, so both
+    sides are rounded up to even; ProRes' width is. FFV1 takes any size.
+    """
+    even_columns, even_rows = spec.codec != "ffv1", spec.codec in ("hevc", "av1")
+    return width + (width % 2 if even_columns else 0), height + (height % 2 if even_rows else 0)
 
 
 def new_frame(spec: OutputSpec, width: int, height: int) -> av.VideoFrame:

@@ -19,7 +19,7 @@ from toolchain.errors import AgentError
 from toolchain.jit import jit
 from toolchain.video.encode import plane_views
 
-_PIXEL_FORMATS = ("yuv420p10le", "yuv422p10le")
+_PIXEL_FORMATS = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
 _STEPS = 8
 """Table entries a code: each is within 0.1 % of the light; a frame's mean is far closer, and the peak uses none."""
 _FINE = 1024
@@ -31,7 +31,8 @@ _LUMA_OFFSET, _LUMA_SCALE, _CHROMA_OFFSET, _CHROMA_SCALE = code_range(10, "limit
 class LightLevelMeter:
     """Collects the light level of decoded PQ frames: 10-bit, limited range, BT.2020 non-constant luminance.
 
-    Chroma is sited as `OutputSpec.chroma_location` says: 4:2:0 at the top left luma sample, 4:2:2 at the left one.
+    Chroma is sited as `OutputSpec.chroma_location` says: 4:2:0 at the top left luma sample, 4:2:2 at the left
+    one; 4:4:4 needs no interpolation.
     What the encoder overshoots is part of the figures: they describe the file, not the picture it was made from.
     """
 
@@ -98,6 +99,20 @@ def _highest_excess(
 
 
 @jit
+def _full_excess(
+    cb: NDArray[np.int32], cr: NDArray[np.int32], from_chroma: NDArray[np.float32], excess: NDArray[np.int32]
+) -> None:
+    """`_highest_excess` where every pixel has its own chroma sample."""
+    red_cr, blue_cb = from_chroma[0, 1], from_chroma[2, 0]
+    green_cb, green_cr = from_chroma[1, 0], from_chroma[1, 1]
+    half = np.float32(0.5)
+    for x in range(cb.shape[0] - 1):
+        u, v = np.float32(2 * cb[x]), np.float32(2 * cr[x])
+        highest = max(red_cr * v, max(blue_cb * u, green_cb * u + green_cr * v))
+        excess[x] = np.int32(np.floor(highest + half))
+
+
+@jit
 def _row_light(
     luma: NDArray[np.uint16], excess: NDArray[np.int32], table: NDArray[np.float32]
 ) -> tuple[np.int32, np.float32]:
@@ -131,7 +146,10 @@ def _frame_light(
         below = min(above + 1, rows - 1) if two_rows and y % 2 else above
         _sum_rows(cb[above], cb[below], blue)
         _sum_rows(cr[above], cr[below], red)
-        _highest_excess(blue, red, from_chroma, excess)
+        if columns == luma.shape[1]:
+            _full_excess(blue, red, from_chroma, excess)
+        else:
+            _highest_excess(blue, red, from_chroma, excess)
         row_highest, row_total = _row_light(luma[y], excess, table)
         highest = max(highest, row_highest)
         total += row_total

@@ -14,6 +14,7 @@ from toolchain.errors import InputError, UsageError
 Codec = Literal["hevc", "av1", "prores", "ffv1"]
 HdrFormat = Literal["hdr10", "hlg"]
 Container = Literal["mp4", "mov", "mkv"]
+OutputChroma = Literal["4:2:0", "4:2:2", "4:4:4"]
 
 CONTAINERS_OF: dict[Codec, tuple[Container, ...]] = {
     "hevc": ("mp4", "mov", "mkv"),
@@ -22,6 +23,19 @@ CONTAINERS_OF: dict[Codec, tuple[Container, ...]] = {
     "ffv1": ("mkv",),
 }
 """AV1 has a binding for ISO MP4 but none for QuickTime; ProRes is QuickTime's own; FFV1 (RFC 9043) is Matroska's."""
+
+CHROMA_OF: dict[Codec, tuple[OutputChroma, ...]] = {
+    "hevc": ("4:2:0",),
+    "av1": ("4:2:0",),
+    "prores": ("4:2:2",),
+    "ffv1": ("4:2:0", "4:2:2", "4:4:4"),
+}
+"""What is written: HEVC Main 10, AV1 Main, ProRes 422 HQ; FFV1 takes any. The first is for an unknown source."""
+
+_KEEPS_CHROMA: dict[str, OutputChroma] = {
+    "4:2:2": "4:2:2", "4:1:1": "4:2:2", "4:4:0": "4:4:4", "4:4:4": "4:4:4", "rgb": "4:4:4",
+}  # fmt: skip
+"""The least chroma format that loses nothing of the source's; 4:2:0 for all others."""
 
 DEFAULT_PRESET: dict[Codec, str] = {"hevc": "medium", "av1": "8", "prores": "hq", "ffv1": "lossless"}
 DEFAULT_CRF: dict[Codec, int | None] = {"hevc": 18, "av1": 24, "prores": None, "ffv1": None}
@@ -62,13 +76,17 @@ def _usable_cores() -> int:
 
 
 class OutputSpec(BaseModel):
-    """The deliverable's form. `crf` None: the codec has no such control. `threads`: size of the encoder's pool."""
+    """The deliverable's form. `crf` None: the codec has no such control. `threads`: size of the encoder's pool.
+
+    `chroma` is one of `CHROMA_OF[codec]`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     codec: Codec = "hevc"
     hdr_format: HdrFormat = "hdr10"
     container: Container = "mp4"
+    chroma: OutputChroma = "4:2:0"
     preset: str
     crf: int | None = Field(default=None, ge=0, le=63)
     threads: int = Field(default_factory=_usable_cores, ge=1, le=MAX_THREADS)
@@ -82,39 +100,45 @@ class OutputSpec(BaseModel):
         preset: str | None = None,
         crf: int | None = None,
         threads: int | None = None,
+        source_chroma: str | None = None,
     ) -> Self:
-        """A specification for the file `path`; None takes the codec's default. UsageError for impossible pairs."""
+        """A specification for the file `path`; None takes the codec's default. UsageError for impossible pairs.
+
+        `source_chroma` (`VideoFacts.chroma`) is kept where the codec can: see `CHROMA_OF`.
+        """
+        kept = _KEEPS_CHROMA.get(source_chroma or "", "4:2:0")
         return cls(
             codec=codec,
             hdr_format=hdr_format,
             container=container_for(path, codec),
+            chroma=kept if kept in CHROMA_OF[codec] else CHROMA_OF[codec][0],
             preset=preset or DEFAULT_PRESET[codec],
             crf=DEFAULT_CRF[codec] if crf is None else crf,
             **({} if threads is None else {"threads": threads}),
         )
 
     @model_validator(mode="after")
-    def _container_holds_codec(self) -> Self:
+    def _codec_fits(self) -> Self:
         if self.container not in CONTAINERS_OF[self.codec]:
             raise ValueError(f"{self.container} cannot hold {self.codec}; allowed: {CONTAINERS_OF[self.codec]}")
+        if self.chroma not in CHROMA_OF[self.codec]:
+            raise ValueError(f"{self.codec} is not written as {self.chroma}; allowed: {CHROMA_OF[self.codec]}")
         return self
 
     @property
     def pixel_format(self) -> str:
         """FFmpeg's name of the encoder's planes: 16-bit little-endian words holding 10-bit codes."""
-        return "yuv422p10le" if self.codec == "prores" else "yuv420p10le"
-
-    @property
-    def chroma(self) -> Literal["4:2:0", "4:2:2"]:
-        return "4:2:2" if self.codec == "prores" else "4:2:0"
+        return f"yuv{self.chroma.replace(':', '')}p10le"
 
     @property
     def bit_depth(self) -> int:
         return 10
 
     @property
-    def chroma_location(self) -> Literal["topleft", "left"]:
+    def chroma_location(self) -> Literal["topleft", "left", "unspecified"]:
         """BT.2100-2 table 8: 4:2:0 chroma is co-sited with the top-left luma sample; 4:2:2 with the left one."""
+        if self.chroma == "4:4:4":
+            return "unspecified"
         return "left" if self.chroma == "4:2:2" else "topleft"
 
     @property

@@ -238,9 +238,34 @@ def test_an_unknown_preset_is_a_usage_error(tmp_path: Path) -> None:
         encode(tmp_path / "s.mkv", spec, [0], TICK)
 
 
-def test_coded_size_rounds_up_where_chroma_is_subsampled(tmp_path: Path) -> None:
+def test_coded_size_rounds_up_where_the_encoder_needs_it(tmp_path: Path) -> None:
     assert coded_size(small_spec(tmp_path / "o.mkv"), 1919, 1079) == (1920, 1080)
     assert coded_size(small_spec(tmp_path / "o.mov", "prores"), 1919, 1079) == (1920, 1079)
+    assert coded_size(small_spec(tmp_path / "o.mkv", "ffv1"), 1919, 1079) == (1919, 1079)
+
+
+@pytest.mark.parametrize(
+    ("source_chroma", "written"),
+    [("4:0:0", "4:2:0"), ("4:2:0", "4:2:0"), ("4:2:2", "4:2:2"), ("4:1:1", "4:2:2"), ("4:4:0", "4:4:4"),
+     ("4:4:4", "4:4:4"), ("rgb", "4:4:4"), (None, "4:2:0")],
+)  # fmt: skip
+def test_ffv1_keeps_the_chroma_and_the_size_of_the_source(
+    tmp_path: Path, source_chroma: str | None, written: str
+) -> None:
+    spec = OutputSpec.for_path(tmp_path / "o.mkv", "ffv1", threads=1, source_chroma=source_chroma)
+    assert spec.chroma == written
+    path = encode(tmp_path / "s.mkv", spec, [0, 1001], TICK, size=coded_size(spec, 65, 49))
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.format.name, frame.width, frame.height) == (spec.pixel_format, 65, 49)
+
+
+@pytest.mark.parametrize(("codec", "chroma"), [("hevc", "4:4:4"), ("prores", "4:2:0")])
+def test_a_chroma_format_the_codec_is_not_written_in_is_refused(tmp_path: Path, codec: Codec, chroma: str) -> None:
+    data = OutputSpec.for_path(tmp_path / "o.mkv", codec, source_chroma="4:4:4").model_dump()
+    assert data["chroma"] == {"hevc": "4:2:0", "prores": "4:2:2"}[codec]
+    with pytest.raises(ValueError, match=f"{codec} is not written as {chroma}"):
+        OutputSpec.model_validate({**data, "chroma": chroma})
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,8 @@ def test_grey_is_the_light_its_code_stands_for(code: float, nits: float) -> None
     assert meter.frame_mean_nits == pytest.approx(meter.peak_nits, rel=1e-3)
 
 
-@pytest.mark.parametrize("form", ["yuv420p10le", "yuv422p10le"])
-@pytest.mark.parametrize("size", [(96, 48), (2, 2), (34, 18)])
+@pytest.mark.parametrize("form", ["yuv420p10le", "yuv422p10le", "yuv444p10le"])
+@pytest.mark.parametrize("size", [(96, 48), (2, 2), (34, 18), (35, 17)])
 def test_any_picture_agrees_with_the_formula(form: str, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(5)
     frame = av.VideoFrame(*size, form)
@@ -115,17 +115,22 @@ def test_black_is_not_reported_as_unknown() -> None:
     assert (meter.max_cll, meter.max_fall) == (1, 1)
 
 
-@pytest.mark.parametrize("form", ["yuv420p", "yuv444p10le", "gbrp10le"])
+@pytest.mark.parametrize("form", ["yuv420p", "yuv444p12le", "gbrp10le"])
 def test_frames_that_we_do_not_write_are_refused(form: str) -> None:
     with pytest.raises(AgentError, match=f"cannot measure {form}"):
         measured(av.VideoFrame(16, 16, form))
 
 
-@pytest.mark.parametrize(("codec", "location"), [("ffv1", "topleft"), ("prores", "left")])
-def test_an_independent_reader_of_the_file_finds_the_same(codec: Codec, location: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "source_chroma", "location"),
+    [("ffv1", "4:2:0", "topleft"), ("ffv1", "4:4:4", "left"), ("prores", "4:2:2", "left")],
+)
+def test_an_independent_reader_of_the_file_finds_the_same(
+    codec: Codec, source_chroma: str, location: str, tmp_path: Path
+) -> None:
     """FFmpeg's zscale interpolates chroma and converts to R'G'B'; only PQ is ours, written out above."""
     path = tmp_path / "coloured.mkv"
-    spec = OutputSpec.for_path(path, codec, threads=1)
+    spec = OutputSpec.for_path(path, codec, threads=1, source_chroma=source_chroma)
     frame = new_frame(spec, 64, 48)
     rng = np.random.default_rng(1)
     for index, plane in enumerate(plane_views(frame)):
