@@ -38,6 +38,7 @@ from toolchain.video.encode import url, writing
 from toolchain.video.facts import MediaFacts, VideoFacts
 from toolchain.video.hdr_metadata import HdrMetadata
 from toolchain.video.labels import Labels, copy_labels, file_tags, lost_labels, needs_mdta
+from toolchain.video.losses import picture_losses
 from toolchain.video.output import OutputSpec
 from toolchain.video.picture_track import (
     final_packet,
@@ -108,7 +109,8 @@ def _write(
     with ExitStack() as stack:
         opened = stack.enter_context(open_container(source))
         companions = plan_companions(opened, video.index, spec.container)
-        warnings = [companion.warning for companion in companions if companion.warning]
+        warnings = picture_losses(video, spec, metadata)
+        warnings += [companion.warning for companion in companions if companion.warning]
         subtitles = _converted_subtitles(source, companions, spec, segments[0].parent, warnings)
         if subtitles is not None:
             stack.enter_context(subtitles)
