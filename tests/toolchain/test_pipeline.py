@@ -1,72 +1,116 @@
-"""The render of odd sizes and full chroma: what the file holds is what the colour stage made, pixel for pixel."""
+"""The render pipeline: every frame at its time, the right light, and the same bytes however often it is interrupted."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
-from tests.toolchain.video.clips import make, pattern
-from tests.toolchain.video.segments import frame_times
-from toolchain.events import ignore
+from tests.media import make_clip
+from toolchain.errors import InputError
+from toolchain.events import Event, Progress, ignore
 from toolchain.lut import bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from toolchain.pipeline import RenderJob, lut_format, render
-from toolchain.segments import ShotTables, plan_segments
-from toolchain.video.encode import plane_views
-from toolchain.video.facts import VideoFacts
-from toolchain.video.output import Codec, OutputSpec
+from toolchain.segments import Segment, ShotTables
+from toolchain.video.decode import decode_frames
+from toolchain.video.encode import read_segment
+from toolchain.video.output import OutputSpec
+from toolchain.video.picture import rgb_signal
 from toolchain.video.probe import probe
 from toolchain.video.shots import Shot
 
+FRAMES = 30
 
-def picture(path: Path) -> VideoFacts:
-    video = probe(path).video
+
+def make_job(source: Path, folder: Path, **changes: object) -> RenderJob:
+    """Three segments of ten frames through direct203 into lossless FFV1."""
+    video = probe(source).video
     assert video is not None
-    return video
-
-
-def rendered(source: Path, video: VideoFacts, codec: Codec, folder: Path) -> list[av.VideoFrame]:
-    output = OutputSpec.for_path(folder / "o.mkv", codec, preset="ultrafast" if codec == "hevc" else None,
-                                 threads=1, source_chroma=video.chroma)  # fmt: skip
-    times = frame_times(source)
-    shots = (Shot(index=0, start_frame=0, end_frame=len(times), hard_cut=False, key_frames=(0,)),)
-    assert video.time_base is not None
-    table = bake(bind_guarded("direct203", None, Controls()), video.color, lut_format(output), size=17)
+    output = OutputSpec.for_path(folder / "out.mkv", "ffv1")
+    table = bake(bind_guarded("direct203", None, Controls()), video.color, lut_format(output), 33)
+    shots = [Shot(index=0, start_frame=0, end_frame=FRAMES, hard_cut=False, key_frames=(0,))]
     job = RenderJob(
-        source=source, video=video, pts=np.array(times), segments=plan_segments(shots, times, video.time_base, 4.0),
-        filters=(), tables=ShotTables(shots, 25.0, lambda _: table), mask_of=lambda _: None, graphics_table=table,
-        output=output, folder=folder,
-    )  # fmt: skip
+        source=source,
+        video=video,
+        pts=np.array([frame.pts for frame in decode_frames(source, video)], np.int64),
+        segments=[Segment(i, 10 * i, 10 * i + 10) for i in range(3)],
+        filters=(),
+        tables=ShotTables(shots, 25.0, lambda _: table),
+        mask_of=lambda _: None,
+        graphics_table=table,
+        output=output,
+        folder=folder / "segments",
+    )
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "in.mp4"
+    return make_clip(path, size="96x64", rate=25, duration_s=FRAMES / 25, extra_args=("-bf", "2", "-g", "12"))
+
+
+def digests(job: RenderJob) -> list[str]:
+    return [hashlib.sha256(job.segment_path(segment).read_bytes()).hexdigest() for segment in job.segments]
+
+
+def test_every_frame_is_there_at_its_time(clip: Path, tmp_path: Path) -> None:
+    job = make_job(clip, tmp_path)
+    seen: list[Event] = []
+    reports = render(job, seen.append)
+    assert [report.index for report in reports] == [0, 1, 2]
+    times = [sorted(packet.pts for packet in read_segment(job.segment_path(segment))) for segment in job.segments]
+    assert [pts for segment in times for pts in segment] == job.pts.tolist()
+    assert isinstance(seen[-1], Progress)
+    assert (seen[-1].done, seen[-1].total) == (FRAMES, FRAMES)
+
+
+def test_light_is_that_of_the_model(tmp_path: Path) -> None:
+    """Doing nothing shows a grey signal v at 203 v^2.4 nits (BT.1886 at the reference white of BT.2408)."""
+    grey = make_clip(tmp_path / "grey.mp4", source="color=c=0xBFBFBF", size="96x64", rate=25, duration_s=FRAMES / 25)
+    job = make_job(grey, tmp_path)
+    reports = render(job, ignore)
+    source = next(decode_frames(grey, job.video))
+    level = float(rgb_signal(source, job.video.color).mean())
+    assert {report.max_cll for report in reports} == {int(np.ceil(203 * level**2.4))}
+
+
+def test_missing_segments_are_rendered_again_to_the_same_bytes(clip: Path, tmp_path: Path) -> None:
+    job = make_job(clip, tmp_path)
     render(job, ignore)
-    with av.open(str(folder / "00000.mkv")) as container:
-        return list(container.decode(video=0))
+    before = digests(job)
+    for lost in ([2], [1, 2], [1], [0]):
+        for index in lost:
+            job.segment_path(job.segments[index]).unlink()
+        render(make_job(clip, tmp_path), ignore)
+        assert digests(job) == before, lost
 
 
-@pytest.mark.parametrize(("pix_fmt", "written"), [("yuv444p", "yuv444p10le"), ("yuv422p", "yuv422p10le"),
-                                                  ("yuv420p", "yuv420p10le"), ("gbrp", "yuv444p10le")])  # fmt: skip
-def test_ffv1_has_the_size_and_the_chroma_of_the_source(tmp_path: Path, pix_fmt: str, written: str) -> None:
-    """A grey picture with a coloured column: where chroma is full, nothing is filtered across."""
-    shape = f"color=gray:size=96x64:rate=25:duration=0.08,format={pix_fmt},crop=65:49:0:0:exact=1"
-    box = "drawbox=x=21:y=0:w=1:h=49:color=red:t=fill"
-    source = make(tmp_path / "a.mkv", "-f", "lavfi", "-i", f"{shape},{box}", "-c:v", "ffv1")
-    frames = rendered(source, picture(source), "ffv1", tmp_path / "work")
-    assert [(frame.width, frame.height, frame.format.name) for frame in frames] == 2 * [(65, 49, written)]
-    cr = plane_views(frames[0])[2].astype(int)
-    coloured = np.flatnonzero(np.abs(cr[20] - 512) > 8)
-    # Subsampled: sample 10, at pixel 20, fades to its neighbours when widened, and [1 2 1] / 4 takes a share of that.
-    assert coloured.tolist() == ([21] if written == "yuv444p10le" else [9, 10, 11])
+def test_filters_see_the_same_neighbours_after_an_interruption(clip: Path, tmp_path: Path) -> None:
+    job = make_job(clip, tmp_path, filters=(("bwdif", "mode=send_frame:parity=tff:deint=all"), ("deband", "")))
+    render(job, ignore)
+    before = digests(job)
+    job.segment_path(job.segments[2]).unlink()
+    render(job, ignore)
+    assert digests(job) == before
 
 
-def test_the_added_row_and_column_repeat_their_neighbours(tmp_path: Path) -> None:
-    odd = ("-vf", "format=yuv420p,crop=65:49:0:0:exact=1", "-c:v", "ffv1")
-    source = make(tmp_path / "a.mkv", *pattern("96x64", duration=0.08), *odd)
-    frames = rendered(source, picture(source), "hevc", tmp_path / "work")
-    assert {(frame.width, frame.height) for frame in frames} == {(66, 50)}
-    luma = plane_views(frames[0])[0].astype(int)
-    # Lossy: the repeated line is as near its neighbour as coding leaves it.
-    assert np.abs(luma[49] - luma[48]).mean() < 12
-    assert np.abs(luma[:, 65] - luma[:, 64]).mean() < 12
+def test_another_source_than_was_scanned_is_refused(clip: Path, tmp_path: Path) -> None:
+    job = make_job(clip, tmp_path)
+    for pts in (job.pts[:-1], np.append(job.pts, job.pts[-1] + 512), job.pts + 1):
+        with pytest.raises(InputError, match=r"in\.mp4 decodes to"):
+            render(replace(job, pts=pts, folder=tmp_path / str(len(pts))), ignore)
+
+
+def test_a_stale_measurement_is_not_kept_beside_a_new_segment(clip: Path, tmp_path: Path) -> None:
+    job = make_job(clip, tmp_path)
+    expected = render(job, ignore)
+    stale = job.segment_path(job.segments[1]).with_suffix(".json")
+    stale.write_text('{"index": 1, "max_cll": 9, "max_fall": 9}')
+    job.segment_path(job.segments[1]).unlink()
+    assert render(job, ignore) == expected
