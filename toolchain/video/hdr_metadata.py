@@ -9,18 +9,13 @@ table 5; BT.2408-7, section 2), so absolute light levels have no meaning there a
 from __future__ import annotations
 
 import struct
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from toolchain.errors import AgentError
 
 _Point = tuple[float, float]
-_PRIMARIES: dict[str, tuple[_Point, _Point, _Point]] = {
-    "p3_d65": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),  # SMPTE RP 431-2
-    "bt2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),  # BT.2020-2, table 3
-}
-_WHITE_D65 = (0.3127, 0.3290)
+_P3_D65: tuple[_Point, _Point, _Point, _Point] = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290))
+"""CIE 1931 x, y of red, green, blue (SMPTE RP 431-2) and white: the displays that HDR is mastered on."""
 
 _HEVC_PARAMETER_SETS = range(32, 35)
 _HEVC_IRAP = range(16, 24)
@@ -35,11 +30,10 @@ _OBU_MASTERING_DISPLAY = 2
 
 
 class HdrMetadata(BaseModel):
-    """ST 2086 of the display the picture was made for, and the measured light level of what was written (nits)."""
+    """ST 2086 of the P3-D65 display the picture was made for, and the measured light level of the file (nits)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    primaries: Literal["p3_d65", "bt2020"] = "p3_d65"
     mastering_max_nits: float = Field(default=1000.0, gt=0, le=10000.0)
     mastering_min_nits: float = Field(default=0.005, ge=0, le=5.0)
     max_cll: int = Field(ge=0, le=65535, description="brightest max(R,G,B) of any pixel; 0 = unknown")
@@ -48,7 +42,7 @@ class HdrMetadata(BaseModel):
     @property
     def chromaticities(self) -> tuple[_Point, _Point, _Point, _Point]:
         """CIE 1931 x, y of red, green, blue and white."""
-        return (*_PRIMARIES[self.primaries], _WHITE_D65)
+        return _P3_D65
 
     def mastering_argument(self) -> str:
         """In the notation of FFmpeg's `-mastering_display` (x265's `master-display`): 1/50000 and 1/10000 nit."""
