@@ -9,6 +9,7 @@ table 5; BT.2408-7, section 2), so absolute light levels have no meaning there a
 from __future__ import annotations
 
 import struct
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from toolchain.errors import AgentError
