@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from toolchain.errors import InputError
+from toolchain.models.restore import restore_filters
 from toolchain.video.container import SEEKABLE, open_container, short_reason
 from toolchain.video.describe import buffer_arguments
 from toolchain.video.facts import FieldOrder, VideoFacts
@@ -40,14 +41,18 @@ _PLANAR: dict[Chroma, str] = {
     "4:4:0": "{family}444p",
     "rgb": "gbrp",
 }
+_FIRST_FIELD: dict[FieldOrder, float] = {"tff": 0, "bff": 1}
 _DEPTHS = {8: "", 10: "10le", 12: "12le", 16: "16le"}
 
 
 def deinterlace_filters(field_order: FieldOrder) -> tuple[tuple[str, str], ...]:
-    """Filters that turn interlaced frames into as many progressive ones; none for progressive or unknown."""
-    if field_order not in ("tff", "bff"):
+    """Filters that turn interlaced frames into as many progressive ones; none for progressive or unknown.
+
+    They are the catalogue's model `deinterlace` with the field that comes first.
+    """
+    if field_order not in _FIRST_FIELD:
         return ()
-    return (("bwdif", f"mode=send_frame:parity={field_order}:deint=all"),)
+    return restore_filters("deinterlace", {"parity": _FIRST_FIELD[field_order]})
 
 
 @cache

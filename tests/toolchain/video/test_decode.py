@@ -14,6 +14,8 @@ import pytest
 from tests.shared_data import shared_data
 from tests.toolchain.video.clips import lavfi, make, pattern
 from toolchain.errors import InputError
+from toolchain.models.restore import restore_filters
+from toolchain.video import decode
 from toolchain.video.decode import chroma_of, decode_frames, decoded_format, deinterlace_filters, planes
 from toolchain.video.facts import VideoFacts
 from toolchain.video.probe import probe
@@ -175,6 +177,34 @@ def test_planes_are_views_of_the_visible_area_in_rgb_order(tmp_path: Path):
 def test_odd_sizes_have_rounded_up_chroma(tmp_path: Path):
     clip = make(tmp_path / "a.mkv", *pattern("64x48"), "-vf", "scale=33:17", "-pix_fmt", "yuv420p", "-c:v", "ffv1")
     assert [plane.shape for plane in planes(next(decode_frames(clip, facts(clip))))] == [(17, 33), (9, 17), (9, 17)]
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.avi", "a.mpg", "a.mp4"])
+@pytest.mark.parametrize("filters", [(), BWDIF], ids=["plain", "bwdif"])
+def test_a_range_reads_no_further_than_it_must(tmp_path: Path, name: str, filters: tuple, monkeypatch):
+    """The frame at its end, what the decoder and the filter hold back, and nothing more."""
+    clip = make(tmp_path / name, *pattern(duration=4), "-g", "12")
+    whole = [pts for pts, _ in prints(clip)]
+    decoded = []
+    remembered = decode._decoded
+
+    def counted(*arguments: object):
+        for frame in remembered(*arguments):  # type: ignore[arg-type]
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(decode, "_decoded", counted)
+    first, last = whole[10], whole[20]
+    assert first is not None and last is not None
+    frames = list(decode_frames(clip, facts(clip), filters, start_pts=first, end_pts=last))
+    assert [frame.pts for frame in frames] == whole[10:20]
+    assert decoded[-1] in whole[20:24]
+
+
+def test_deinterlacing_is_the_catalogues():
+    assert deinterlace_filters("tff") == restore_filters("deinterlace", {"parity": 0})
+    assert deinterlace_filters("bff") == (("bwdif", "mode=send_frame:parity=1:deint=all"),)
+    assert deinterlace_filters("progressive") == deinterlace_filters("unknown") == ()
 
 
 # ── Damage ──────────────────────────────────────────────────────────────────────────────────────────────────
