@@ -40,6 +40,11 @@ def bind_guarded(model_id: str, tone: ShotTone | None, controls: Controls) -> Pi
     A model honours the controls its data sheet names: `direct203` names none and stays doing nothing under any
     control but the cap. Raises UsageError for an unknown model and for `controls.extra` it does not take.
     """
+    return guarded(bind_unguarded(model_id, tone, controls), controls)
+
+
+def bind_unguarded(model_id: str, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+    """What `bind_guarded` puts the guards behind; `gamut_clip_share` counts on it how much they change."""
     model = get_model(model_id)
     check_parameters(model.spec, controls.extra)
     expand = monotone_grey(model.bind(tone, controls))
@@ -47,7 +52,7 @@ def bind_guarded(model_id: str, tone: ShotTone | None, controls: Controls) -> Pi
         expand = anchored(expand, controls.mid_gain_ev)
     if "saturation" in model.spec.parameters:
         expand = saturated(expand, controls.saturation)
-    return guarded(expand, controls)
+    return expand
 
 
 def guarded(expand: PixelFunction, controls: Controls) -> PixelFunction:
@@ -77,7 +82,11 @@ def saturated(expand: PixelFunction, saturation: float) -> PixelFunction:
 
 
 def gamut_clip_share(expand: PixelFunction, samples: FloatArray, peak_nits: float) -> float:
-    """Share of samples (..., 3), 0 to 1, that `expand`, not yet guarded, puts outside BT.2020 in [0, peak_nits]."""
+    """Share of samples (..., 3), 0 to 1, that `expand`, not yet guarded, puts outside BT.2020 in [0, peak_nits].
+
+    `samples`: linear BT.2020 light, 1 = SDR white, as for any PixelFunction. They are the colours that the guards
+    bring back: a few thousand pixels of a shot's key frames tell a shot's share.
+    """
     nits = expand(np.asarray(samples, dtype=np.float64))
     tolerance = 1e-6 * peak_nits
     inside = (nits >= -tolerance) & (nits <= peak_nits + tolerance)  # NaN is outside

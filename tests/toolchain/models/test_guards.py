@@ -8,7 +8,7 @@ import pytest
 from toolchain.color.ictcp import ictcp_from_nits, nits_from_ictcp
 from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.models.curves import grey_nits
-from toolchain.models.guards import bind_guarded, gamut_clip_share, guarded, monotone_grey
+from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share, guarded, monotone_grey
 from toolchain.models.registry import model_ids
 from toolchain.models.spec import Controls, FloatArray
 
@@ -158,3 +158,15 @@ def test_catalogue_models_rarely_leave_the_gamut(model_id):
     rgb = rgb709 @ conversion_matrix("bt709", "bt2020").T
     nits = bind_guarded(model_id, None, Controls())
     assert gamut_clip_share(nits, rgb, 1000.0) == 0
+
+
+def test_the_share_the_guards_bring_back_is_counted_before_them():
+    """Twice the saturation pushes what is saturated already out of BT.2020; greys stay, and so does doing nothing."""
+    primaries = np.eye(3)[np.newaxis] @ conversion_matrix("bt709", "bt2020").T
+    grey = np.linspace(0, 1, 3)[:, np.newaxis] * np.ones(3)
+    controls = Controls(peak_nits=1000.0, saturation=2.0)
+    raw = bind_unguarded("bt2446c", None, controls)
+    assert gamut_clip_share(raw, primaries, 1000.0) == 1
+    assert gamut_clip_share(raw, grey, 1000.0) == 0
+    assert gamut_clip_share(bind_unguarded("direct203", None, controls), primaries, 1000.0) == 0
+    assert gamut_clip_share(bind_guarded("bt2446c", None, controls), primaries, 1000.0) == 0
