@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from agent.cli.render import show, write_line
 from agent.store import RunStore
 from toolchain.errors import EnvironmentNotReady
 
@@ -35,11 +36,11 @@ def examine(store: RunStore, as_json: bool) -> int:
     checks = [check(store) for check in CHECKS]
     for check in checks:
         if as_json:
-            sys.stdout.write(json.dumps(check.__dict__) + "\n")
+            write_line(sys.stdout, json.dumps(check.__dict__))
         else:
             mark = "ok     " if check.ok else "MISSING" if check.required else "absent "
             remedy = f": {check.remedy}" if not check.ok and check.remedy else ""
-            sys.stdout.write(f"{mark} {check.name}: {check.found}{remedy}\n")
+            show(f"{mark} {check.name}: {check.found}{remedy}")
     return 0 if all(check.ok for check in checks if check.required) else EnvironmentNotReady.exit_code
 
 

@@ -12,6 +12,14 @@ _NAME_MAX_BYTES = 255
 """The longest file name of Linux's usual file systems."""
 
 
+def check_model(model_id: str | None) -> None:
+    """Raises UsageError for a model that does not exist or does not make HDR; None means any."""
+    if model_id is not None:
+        from toolchain.models.registry import get_model  # NumPy and all: only where it is needed
+
+        get_model(model_id)
+
+
 def check_input(path: Path, kind: str = "video") -> Path:
     """The absolute path of a readable, non-empty regular file. Raises InputError otherwise."""
     try:

@@ -15,7 +15,7 @@ from agent.state import JobSpec, State
 from agent.workspace import Workspace
 from analysis.schema import DecisionRecord, Plan, Verdict
 from analysis.selection.features import FEATURES_VERSION, features
-from toolchain.files import disk_errors, sha256_file
+from toolchain.files import disk_errors
 
 _COMPONENTS = ("sdr2hdr-agent", "av", "imageio-ffmpeg", "numpy", "numba", "opencv-python-headless", "langgraph")
 
@@ -28,7 +28,7 @@ def manifest(state: State, deps: Deps) -> str:
         "schema_version": "1.0",
         "run_id": status.run_id,
         "job_key": status.job_key,
-        "input": {"name": job.input.name, "sha256": sha256_file(job.input), "facts": state["facts"]},
+        "input": {"name": job.input.name, "sha256": status.input_sha256, "facts": state["facts"]},
         "output": {"name": job.output.name, "sha256": state["rendered"]["sha256"]},
         "configuration": {
             "job": job.model_dump(mode="json", exclude={"input", "output"}),

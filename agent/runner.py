@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.state import JobSpec, State
-from agent.store import Run, RunState, RunStatus, RunStore
+from agent.store import FINISHED, JobIdentity, Run, RunState, RunStatus, RunStore, identify
 from agent.worker import Worker
 from toolchain.errors import AgentError, Interrupted
 from toolchain.events import Emit
-from toolchain.files import write_atomic
-
-_FINISHED = (0, 3, 4)
-"""Exit codes after which there is nothing to go on with: delivered or planned, bad input, original kept."""
+from toolchain.files import disk_errors, write_atomic
 
 _STATE_OF_EXIT: dict[int, RunState] = {0: "delivered", 4: "kept_original", 130: "interrupted"}
 
@@ -43,33 +41,58 @@ class Outcome:
         }
 
 
-def run_job(job: JobSpec, store: RunStore, emit: Emit) -> Outcome:
-    """Run `job`, going on where an earlier, unfinished run of the same job stopped. Never raises AgentError."""
-    run = store.open(job)
-    with run.locked():
-        status = _begin(run, job)
-        try:
-            state = _execute(run, store, status, emit)
-            code, message = (4, state.get("reason", "")) if state.get("disposition") == "kept_original" else (0, "")
-            outcome = Outcome(run.id, code, message, state)
-        except AgentError as error:
-            outcome = Outcome(run.id, error.exit_code, str(error))
-        except KeyboardInterrupt:
-            text = f"stopped; `agent runs resume {run.id}` goes on from here"
-            outcome = Outcome(run.id, Interrupted.exit_code, text)
-        _end(run, outcome, planned=job.stop_after != "commit")
+def run_job(
+    job: JobSpec,
+    store: RunStore,
+    emit: Emit,
+    identity: JobIdentity | None = None,
+    collect: Callable[[Run], None] | None = None,
+) -> Outcome:
+    """Run `job`, going on where an earlier, unfinished run of the same job stopped. Never raises AgentError.
+
+    `identity` saves reading the input again. `collect` is called when all went well, while the run is still held and
+    its work folder still there.
+    """
+    run_id = ""
+    try:
+        run = store.open(job, identity or identify(job))
+        run_id = run.id
+        with run.locked():
+            return _run_locked(job, store, run, emit, collect)
+    except AgentError as error:
+        return Outcome(run_id, error.exit_code, str(error))
+
+
+def _run_locked(
+    job: JobSpec, store: RunStore, run: Run, emit: Emit, collect: Callable[[Run], None] | None
+) -> Outcome:
+    status = _begin(run, job)
+    try:
+        state = _execute(run, store, status, emit)
+        code, message = (4, state.get("reason", "")) if state.get("disposition") == "kept_original" else (0, "")
+        outcome = Outcome(run.id, code, message, state)
+        if collect and code == 0:
+            collect(run)
+    except Interrupted as error:
+        outcome = Outcome(run.id, error.exit_code, f"{error}; `agent runs resume {run.id}` goes on from here")
+    except AgentError as error:
+        outcome = Outcome(run.id, error.exit_code, str(error))
+    except KeyboardInterrupt:
+        text = f"stopped; `agent runs resume {run.id}` goes on from here"
+        outcome = Outcome(run.id, Interrupted.exit_code, text)
+    _end(run, job, outcome)
     return outcome
 
 
 def _begin(run: Run, job: JobSpec) -> RunStatus:
     """A finished run of the same job starts anew; one that was cut short keeps its work and its checkpoints."""
     status = run.status
-    finished = status.exit_code in _FINISHED
-    if finished:
+    if status.finished:
         run.clear_work()
-    run.work.mkdir(parents=True, exist_ok=True)
+    with disk_errors(run.work):
+        run.work.mkdir(parents=True, exist_ok=True)
     return run.write_status(
-        status, job=job, state="running", attempt=status.attempt + finished, exit_code=None, message=""
+        status, job=job, state="running", attempt=status.attempt + status.finished, exit_code=None, message=""
     )
 
 
@@ -87,14 +110,17 @@ def _execute(run: Run, store: RunStore, status: RunStatus, emit: Emit) -> State:
         from agent.graph import execute
 
         deps = Deps(run, store, worker, profile, emit)
-        return execute(status.job, deps, store.checkpoints, f"{status.job_key}:{status.attempt}")
+        # With the time of its start: a run that was removed and begun again finds nobody else's checkpoints.
+        thread_id = f"{status.job_key}:{status.started_at:.6f}:{status.attempt}"
+        return execute(status.job, deps, store.checkpoints, thread_id)
 
 
-def _end(run: Run, outcome: Outcome, planned: bool) -> None:
+def _end(run: Run, job: JobSpec, outcome: Outcome) -> None:
     state = _STATE_OF_EXIT.get(outcome.exit_code, "failed")
-    if planned and outcome.exit_code == 0:
+    if job.stop_after != "commit" and outcome.exit_code == 0:
         state = "planned"
     run.write_status(run.status, state=state, exit_code=outcome.exit_code, message=outcome.message)
-    if outcome.exit_code in _FINISHED and state != "planned":
+    if outcome.exit_code in FINISHED:
         run.clear_work()
+        run.clear_partials(job.output.parent)
     write_atomic(run.folder / "outcome.json", json.dumps(outcome.summary, indent=2, ensure_ascii=False))

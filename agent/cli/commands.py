@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from agent.cli.jobs import execute_job
-from agent.outputs import check_input, check_output, default_output
+from agent.cli.render import json_events, write_line
+from agent.outputs import check_input, check_model, check_output, default_output
 from agent.state import JobSpec
 from agent.store import RunStore
 
@@ -54,29 +55,31 @@ def process(
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the pilot; write no video.")] = False,
-    json_events: JsonOption = False,
+    as_json: JsonOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     on_reject: Annotated[
         OnReject, typer.Option("--on-reject", help="When nothing passes: keep the original, or deliver direct203.")
     ] = OnReject.keep,
 ) -> int:
     """Turn IN into HDR, verify it, and deliver it only if it is better than doing nothing."""
-    source = check_input(input_path)
-    target = output or default_output(source, codec.value)
-    job = JobSpec(
-        input=source,
-        output=check_output(source, target, codec.value, overwrite or dry_run),
-        hdr_format=hdr_format.value,
-        codec=codec.value,
-        profile=profile,
-        model=model,
-        peak_nits=peak_nits,
-        mid_gain_ev=mid_gain,
-        on_reject=on_reject.value,
-        overwrite=overwrite,
-        stop_after="pilot" if dry_run else "commit",
-    )
-    return execute_job(job, RunStore(), json_events)
+    with json_events(as_json) as events:
+        check_model(model)
+        source = check_input(input_path)
+        target = output or default_output(source, codec.value)
+        job = JobSpec(
+            input=source,
+            output=check_output(source, target, codec.value, overwrite or dry_run),
+            hdr_format=hdr_format.value,
+            codec=codec.value,
+            profile=profile,
+            model=model,
+            peak_nits=peak_nits,
+            mid_gain_ev=mid_gain,
+            on_reject=on_reject.value,
+            overwrite=overwrite,
+            stop_after="pilot" if dry_run else "commit",
+        )
+        return execute_job(job, RunStore(), events)
 
 
 def sample(
@@ -101,7 +104,7 @@ def graph() -> int:
     """Print the graph as Mermaid."""
     from agent.graph import mermaid
 
-    sys.stdout.write(mermaid())
+    write_line(sys.stdout, mermaid().rstrip("\n"))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,11 @@ import typer
 
 from agent.cli.commands import GainOption, Input, JsonOption, ModelOption, PeakOption, ProfileOption
 from agent.cli.jobs import run_with_front_end
-from agent.cli.render import human_events
-from agent.outputs import check_input, default_output
+from agent.cli.render import human_events, json_events, show, tell, write_line
+from agent.outputs import check_input, check_model, default_output
 from agent.runner import Outcome
 from agent.state import JobSpec
-from agent.store import RunStore
+from agent.store import Run, RunStore
 
 if TYPE_CHECKING:
     from analysis.schema import Analysis, Verdict
@@ -27,24 +26,26 @@ def plan(
     model: ModelOption = None,
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
-    json_events: JsonOption = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Say what would be done to IN and why, with an estimate of the time; render nothing."""
-    source = check_input(input_path)
-    job = JobSpec(
-        input=source,
-        output=default_output(source, "hevc"),
-        profile=profile,
-        model=model,
-        peak_nits=peak_nits,
-        mid_gain_ev=mid_gain,
-        stop_after="plan",
-    )
-    outcome, _ = _look(job, json_events)
-    if outcome.exit_code == 0 and not json_events:
+    with json_events(as_json) as events:
+        check_model(model)
+        source = check_input(input_path)
+        job = JobSpec(
+            input=source,
+            output=default_output(source, "hevc"),
+            profile=profile,
+            model=model,
+            peak_nits=peak_nits,
+            mid_gain_ev=mid_gain,
+            stop_after="plan",
+        )
+        outcome = run_with_front_end(job, RunStore(), events)
+    if outcome.exit_code == 0 and events is None:
         _print_plan(outcome, profile)
     if outcome.exit_code == 4:
-        sys.stderr.write(f"nothing to do: {outcome.message}\n")
+        tell(f"nothing to do: {outcome.message}")
     return outcome.exit_code
 
 
@@ -52,13 +53,20 @@ def analyze(input_path: Input, json_output: JsonOption = False) -> int:
     """Describe IN: content, light, distortions and quality, for each shot and for the whole."""
     source = check_input(input_path)
     job = JobSpec(input=source, output=default_output(source, "hevc"), stop_after="analyse")
-    outcome, analysis = _look(job, json_events=False)
+    found: list[Analysis] = []
+
+    def collect(run: Run) -> None:
+        from agent.workspace import Workspace
+
+        found.append(Workspace(run.work).load_analysis())
+
+    outcome = run_with_front_end(job, RunStore(), events=None, collect=collect)
     if outcome.exit_code == 4:
-        sys.stderr.write(f"nothing to do: {outcome.message}\n")
-    if analysis is not None:
-        text = analysis.model_dump_json(indent=None if json_output else 2)
-        sys.stdout.write((text if json_output else analysis.pooled.content.description) + "\n")
-        if not json_output:
+        tell(f"nothing to do: {outcome.message}")
+    for analysis in found:
+        if json_output:
+            write_line(sys.stdout, analysis.model_dump_json())
+        else:
             _print_report(analysis)
     return outcome.exit_code
 
@@ -76,22 +84,10 @@ def verify(
     with human_events() as emit:
         verdict = verify_files(check_input(source), check_input(output), peak_nits, mid_gain, emit)
     if json_output:
-        sys.stdout.write(verdict.model_dump_json() + "\n")
+        write_line(sys.stdout, verdict.model_dump_json())
     else:
         _print_verdict(verdict)
     return 0 if verdict.passed else 4
-
-
-def _look(job: JobSpec, json_events: bool) -> tuple[Outcome, Analysis | None]:
-    """Run the job as far as it goes; nothing of it stays on disk but its record."""
-    store = RunStore()
-    outcome = run_with_front_end(job, store, json_events)
-    from agent.workspace import Workspace
-
-    run = store.get(outcome.run_id)
-    analysis = Workspace(run.work).load_analysis() if outcome.exit_code == 0 else None
-    run.clear_work()
-    return outcome, analysis
 
 
 def _print_plan(outcome: Outcome, profile_name: str) -> None:
@@ -108,25 +104,26 @@ def _print_plan(outcome: Outcome, profile_name: str) -> None:
         mark = f"{candidate.probability:4.0%}" if candidate.eligible else " out"
         lines.append(f"{mark}  {candidate.model_id:<10} {candidate.reason}")
     lines.append(f"about {estimate_s(facts, load_profile(profile_name)):.0f} s on this machine")
-    sys.stdout.write("\n".join(lines) + "\n")
+    for line in lines:
+        show(line)
 
 
 def _print_report(analysis: Analysis) -> None:
     report = analysis.pooled
-    rows = [f"{name.replace('_', ' ')}: {value}" for name, value in report.luminance.model_dump().items()]
+    rows = [report.content.description]
+    rows += [f"{name.replace('_', ' ')}: {value}" for name, value in report.luminance.model_dump().items()]
     rows += [
         f"distortion: {d.severity} {d.type.replace('_', ' ')} at {list(d.bbox_1000)}" for d in report.distortions
     ]
     rows.append(f"quality: {report.quality.level} ({report.quality.score:.1f} of 5)")
     rows.append(f"shots: {len(analysis.shots)}")
-    sys.stdout.write("\n".join(rows) + "\n")
+    for row in rows:
+        show(row)
 
 
 def _print_verdict(verdict: Verdict) -> None:
     for gate in verdict.gates:
         value = "" if gate.value is None else f"{gate.value:.3g}"
         limit = "" if gate.limit is None else f"(limit {gate.limit:.3g} {gate.unit})"
-        sys.stdout.write(
-            f"{gate.state.replace('_', ' '):<13}{gate.gate:<14}{value} {limit} {gate.detail}".rstrip() + "\n"
-        )
-    sys.stdout.write(json.dumps(verdict.outcome).strip('"').replace("_", " ") + f": {verdict.reason}\n")
+        show(f"{gate.state.replace('_', ' '):<13}{gate.gate:<14}{value} {limit} {gate.detail}".rstrip())
+    show(f"{verdict.outcome.replace('_', ' ')}: {verdict.reason}")

@@ -2,55 +2,59 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 
-from agent.cli.render import JsonEvents, human_events
+from agent.cli.render import JsonEvents, human_events, show, tell
 from agent.runner import Outcome, run_job
 from agent.state import JobSpec
-from agent.store import RunStore, job_key
+from agent.store import JobIdentity, Run, RunStore, identify
 
 
-def execute_job(job: JobSpec, store: RunStore, json_events: bool) -> int:
+def execute_job(job: JobSpec, store: RunStore, events: JsonEvents | None, identity: JobIdentity | None = None) -> int:
     """Run the job with the front end that was asked for; prints the result and returns the exit code."""
-    outcome = run_with_front_end(job, store, json_events)
-    if job.stop_after != "commit":
-        store.get(outcome.run_id).clear_work()
-    if not json_events:
+    outcome = run_with_front_end(job, store, events, identity)
+    if events is None:
         _tell(job, outcome)
     return outcome.exit_code
 
 
-def run_with_front_end(job: JobSpec, store: RunStore, json_events: bool) -> Outcome:
-    """Run the job; with `json_events` the last line on stdout is job.completed, job.kept_original or job.failed."""
-    if json_events:
-        events = JsonEvents(job_key(job))
-        outcome = run_job(job, store, events)
+def run_with_front_end(
+    job: JobSpec,
+    store: RunStore,
+    events: JsonEvents | None,
+    identity: JobIdentity | None = None,
+    collect: Callable[[Run], None] | None = None,
+) -> Outcome:
+    """Run the job; with `events` the last line on stdout is job.completed, job.kept_original or job.failed.
+
+    `identity` and `collect` as in `run_job`.
+    """
+    identity = identity or identify(job)
+    if events is not None:
+        events.job_key = identity.key
+        outcome = run_job(job, store, events, identity, collect)
         last = {0: "job.completed", 4: "job.kept_original"}.get(outcome.exit_code, "job.failed")
         events.write({"type": last, **outcome.summary})
     else:
         with human_events() as emit:
-            outcome = run_job(job, store, emit)
+            outcome = run_job(job, store, emit, identity, collect)
     if outcome.exit_code not in (0, 4):
-        sys.stderr.write(f"error: {outcome.message}\n")
+        tell(f"error: {outcome.message}")
     return outcome
 
 
 def _tell(job: JobSpec, outcome: Outcome) -> None:
     for warning in outcome.state.get("warnings", []):
-        sys.stderr.write(f"warning: {warning}\n")
+        tell(f"warning: {warning}")
     if outcome.exit_code == 4:
-        sys.stderr.write(f"kept the original: {outcome.message}\n")
+        tell(f"kept the original: {outcome.message}")
     elif outcome.exit_code == 0 and job.stop_after == "pilot":
         for verdict in outcome.state.get("pilot_verdicts", []):
-            sys.stdout.write(
-                f"{verdict['model_id']:<10} {verdict['outcome'].replace('_', ' '):<15} {verdict['reason']}\n"
-            )
-        sys.stdout.write(
-            f"would render with {outcome.state.get('candidate') or 'nothing: the original would be kept'}\n"
-        )
+            show(f"{verdict['model_id']:<10} {verdict['outcome'].replace('_', ' '):<15} {verdict['reason']}")
+        show(f"would render with {outcome.state.get('candidate') or 'nothing: the original would be kept'}")
     elif outcome.exit_code == 0:
-        sys.stdout.write(f"{job.output}\n")
-        sys.stderr.write(f"delivered with {outcome.state.get('candidate')}{_light(outcome)}: {_verdict(outcome)}\n")
+        show(job.output)
+        tell(f"delivered with {outcome.state.get('candidate')}{_light(outcome)}: {_verdict(outcome)}")
 
 
 def _light(outcome: Outcome) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from agent.cli import commands, inspect, models, runs
+from agent.cli.render import OutputClosed, tell, write_line
 from toolchain.errors import AgentError, Interrupted
 
 _UsageError: Any = typer.BadParameter.__base__
@@ -42,23 +43,32 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except (OutputClosed, BrokenPipeError):
+        return Interrupted.exit_code
     except typer.Exit as stop:
         return stop.exit_code
     except _UsageError as error:
-        # Without a command the parser's message is the help itself.
-        prefix = "" if error.format_message().startswith("Usage:") else "error: "
-        sys.stderr.write(f"{prefix}{error.format_message()}\n")
+        _tell_usage(error.format_message())
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("error: stopped by the user\n")
+        tell("error: stopped by the user")
         return Interrupted.exit_code
     except AgentError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(f"error: {error}")
         return error.exit_code
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.write(f"error: internal error, {type(error).__name__}: {error}; please report it\n")
+        for line in traceback.format_exc().split("\n"):
+            tell(line)
+        tell(f"error: internal error, {type(error).__name__}: {error}; please report it")
         return AgentError.exit_code
+
+
+def _tell_usage(message: str) -> None:
+    """Without a command the parser's message is the help itself."""
+    if message.startswith("Usage:"):
+        write_line(sys.stderr, message)
+    else:
+        tell(f"error: {message}")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.commands import JsonOption
+from agent.cli.render import show, write_line
 
 app = typer.Typer(help="Look at the catalogue, and try a model on a still.", no_args_is_help=True)
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="A catalogue id, see `agent models list`.")]
@@ -21,9 +22,9 @@ def list_models(json_output: JsonOption = False) -> int:
 
     for spec in specs():
         if json_output:
-            sys.stdout.write(spec.model_dump_json() + "\n")
+            write_line(sys.stdout, spec.model_dump_json())
         else:
-            sys.stdout.write(f"{spec.id:<12} {spec.task:<8} {spec.cost_class:<7} {spec.licence:<12} {spec.title}\n")
+            show(f"{spec.id:<12} {spec.task:<8} {spec.cost_class:<7} {spec.licence:<12} {spec.title}")
     return 0
 
 
@@ -34,7 +35,7 @@ def show_model(model_id: ModelId, json_output: JsonOption = False) -> int:
 
     spec = get_spec(model_id)
     if json_output:
-        sys.stdout.write(spec.model_dump_json() + "\n")
+        write_line(sys.stdout, spec.model_dump_json())
         return 0
     rows = [
         f"{name:<11} {getattr(spec, name)}" for name in ("id", "title", "task", "source", "licence", "cost_class")
@@ -43,7 +44,8 @@ def show_model(model_id: ModelId, json_output: JsonOption = False) -> int:
     for name, parameter in spec.parameters.items():
         allowed = f"{parameter.minimum:g}..{parameter.maximum:g} {parameter.unit}".strip()
         rows.append(f"{name:<18} {parameter.default:g} ({allowed})  {parameter.help}")
-    sys.stdout.write("\n".join(rows) + "\n")
+    for row in rows:
+        show(row)
     return 0
 
 
@@ -66,5 +68,5 @@ def apply_model(
 
     controls = Controls(peak_nits=peak_nits, mid_gain_ev=mid_gain, saturation=saturation)
     apply_to_still(model_id, image, output, controls, overwrite)
-    sys.stdout.write(f"{output}\n")
+    show(output)
     return 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -13,13 +15,17 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from toolchain.errors import AgentError, Interrupted
 from toolchain.events import Emit, Event, Progress, StepCompleted, StepStarted, Warned
 
 _PLAIN_INTERVAL_S = 5.0
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 STEP_TITLES = {
     "probe": "Reading the file",
     "shots": "Finding shots and measuring",
+    "scan": "Finding shots and measuring",
     "analyse": "Describing the content",
     "plan": "Planning",
     "pilot": "Trying candidates on sampled frames",
@@ -31,11 +37,48 @@ STEP_TITLES = {
 }
 
 
-class JsonEvents:
-    """One JSON object a line on stdout, each with `type`, `seq`, `ts` and `job_key`."""
+class OutputClosed(Interrupted):
+    """Whoever read our output is gone, e.g. `| head -1`."""
 
-    def __init__(self, job_key: str, out: TextIO | None = None):
-        self._job_key = job_key
+
+def printable(text: object) -> str:
+    """`text` on one line, harmless to a terminal: control characters (line ends, escape codes, what turns the
+    reading direction, bytes of a name that are not text) stand as their backslash escapes."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in _CONTROLS or unicodedata.bidirectional(char) in _BIDI_CONTROLS
+        else char
+        for char in str(text)
+    )
+
+
+def show(text: object) -> None:
+    """A line of the result on stdout. Raises OutputClosed when nobody reads it."""
+    write_line(sys.stdout, printable(text))
+
+
+def tell(text: object) -> None:
+    """A line for people on stderr. Raises OutputClosed when nobody reads it."""
+    write_line(sys.stderr, printable(text))
+
+
+def write_line(out: TextIO, line: str) -> None:
+    """Write `line` as it is and flush. OutputClosed when the other end is closed; what follows then goes nowhere."""
+    try:
+        out.write(line + "\n")
+        out.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
+        raise OutputClosed("nobody reads the output any more") from None
+
+
+class JsonEvents:
+    """One JSON object a line on stdout, each with `type`, `seq`, `ts` and `job_key` ("" until the input is read)."""
+
+    def __init__(self, out: TextIO | None = None):
+        self.job_key = ""
         self._out = out or sys.stdout
         self._seq = 0
 
@@ -43,41 +86,51 @@ class JsonEvents:
         self.write(event.model_dump(mode="json"))
 
     def write(self, fields: dict[str, Any]) -> None:
-        stamp = {"type": fields["type"], "seq": self._seq, "ts": round(time.time(), 3), "job_key": self._job_key}
-        self._out.write(json.dumps({**stamp, **fields}, ensure_ascii=False) + "\n")
-        self._out.flush()
+        """Raises OutputClosed when nobody reads it."""
+        stamp = {"type": fields["type"], "seq": self._seq, "ts": round(time.time(), 3), "job_key": self.job_key}
         self._seq += 1
+        write_line(self._out, json.dumps({**stamp, **fields}, ensure_ascii=False))
+
+
+@contextmanager
+def json_events(wanted: bool) -> Iterator[JsonEvents | None]:
+    """The events' writer if `wanted`. What fails inside, before a run or by a bug of ours, ends in job.failed too."""
+    events = JsonEvents() if wanted else None
+    try:
+        yield events
+    except (Exception, KeyboardInterrupt) as error:
+        if events is not None and not isinstance(error, OutputClosed):
+            stopped = Interrupted.exit_code if isinstance(error, KeyboardInterrupt) else AgentError.exit_code
+            code = error.exit_code if isinstance(error, AgentError) else stopped
+            message = str(error) or type(error).__name__
+            events.write({"type": "job.failed", "run_id": "", "exit_code": code, "message": message, "output": None})
+        raise
 
 
 class PlainLines:
     """Plain lines on stderr: a line a step, and one every few seconds in a long step."""
 
     def __init__(self) -> None:
-        self._last_s = 0.0
-        self._began_s = 0.0
+        self._began_s = self._last_s = time.monotonic()  # `verify` reports progress outside any step
 
     def __call__(self, event: Event) -> None:
         match event:
             case StepStarted(step=step):
                 self._began_s = self._last_s = time.monotonic()
-                self._write(f"{STEP_TITLES.get(step, step)} ...")
+                tell(f"{STEP_TITLES.get(step, step)} ...")
             case Progress(done=done, total=total, unit=unit):
                 if time.monotonic() - self._last_s >= _PLAIN_INTERVAL_S:
                     self._last_s = time.monotonic()
-                    self._write(f"  {done} of {total or '?'} {unit}{self._rate(done, total)}")
+                    tell(f"  {done} of {total or '?'} {unit}{self._rate(done, total)}")
             case StepCompleted(summary=summary) if summary:
-                self._write(f"  {summary}")
+                tell(f"  {summary}")
             case Warned(message=message):
-                self._write(f"warning: {message}")
+                tell(f"warning: {message}")
 
     def _rate(self, done: int, total: int | None) -> str:
         per_s = done / max(1e-3, time.monotonic() - self._began_s)
         eta = f", {max(0.0, (total - done) / per_s):.0f} s left" if total and per_s > 0 else ""
         return f", {per_s:.1f} fps{eta}"
-
-    @staticmethod
-    def _write(line: str) -> None:
-        sys.stderr.write(line + "\n")
 
 
 class LiveDisplay:
@@ -86,20 +139,24 @@ class LiveDisplay:
     def __init__(self, bar: Bar):
         self._bar = bar
         self._task: TaskID | None = None
-        self._began_s = 0.0
+        self._began_s = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         match event:
             case StepStarted(step=step):
-                self._began_s = time.monotonic()
-                self._task = self._bar.add_task(STEP_TITLES.get(step, step), total=None, rate="")
-            case Progress(done=done, total=total) if self._task is not None:
+                self._task = self._begin(step)
+            case Progress(step=step, done=done, total=total):
+                self._task = self._begin(step) if self._task is None else self._task
                 rate = f"{done / max(1e-3, time.monotonic() - self._began_s):.1f} fps"
                 self._bar.update(self._task, completed=done, total=total, rate=rate)
             case StepCompleted() if self._task is not None:
                 self._bar.update(self._task, total=1, completed=1)
             case Warned(message=message):
-                self._bar.console.print(f"warning: {message}", markup=False, highlight=False)
+                self._bar.console.print(printable(f"warning: {message}"), markup=False, highlight=False)
+
+    def _begin(self, step: str) -> TaskID:
+        self._began_s = time.monotonic()
+        return self._bar.add_task(printable(STEP_TITLES.get(step, step)), total=None, rate="")
 
 
 @contextmanager

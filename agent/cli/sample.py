@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-from agent.cli.render import human_events
+from agent.cli.render import human_events, show
 from toolchain.errors import UsageError
 from training.data.sample import write_sample
 
@@ -28,5 +27,7 @@ def write(output: Path, master: Path | None, size: str, seconds_per_shot: float,
             overwrite=overwrite,
             emit=emit,
         )
-    sys.stdout.write(f"{output}\n" + (f"{master}\n" if master else ""))
+    show(output)
+    if master:
+        show(master)
     return 0

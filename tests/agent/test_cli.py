@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from agent.cli.main import main
+from agent.state import JobSpec
+from agent.store import RunStore, identify
 from toolchain.color.transfer import pq_eotf
+from toolchain.errors import EnvironmentNotReady
 from toolchain.models.registry import model_ids
 
 
@@ -100,6 +108,118 @@ def test_json_events_are_numbered_and_end_with_the_outcome(
     assert steps == ["probe", "shots", "analyse", "plan", "pilot", "render", "verify", "commit"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["process", "{folder}/no.mp4"], 3, "does not exist"),
+        (["process", "{clip}", "-o", "{clip}"], 2, "same file"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--model", "magic"], 2, "direct203"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--model", "deband"], 2, "restores"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--profile", "warp"], 2, "balanced"),
+        (["plan", "{clip}", "--model", "deband"], 2, "restores"),
+        (["plan", "{folder}/no.mp4"], 3, "does not exist"),
+        (["runs", "resume", "nothing"], 2, "no run"),
+    ],
+)
+def test_with_json_the_last_line_is_the_failure(
+    arguments: list[str],
+    code: int,
+    words: str,
+    sample_clip: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled = [argument.format(clip=sample_clip, folder=tmp_path) for argument in arguments]
+    assert main([*filled, "--json"]) == code
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.splitlines()[-1])
+    assert (last["type"], last["exit_code"], last["output"]) == ("job.failed", code, None)
+    assert words in last["message"]
+    assert "step.started" not in captured.out
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_with_json_a_locked_run_and_a_refusing_disk_fail_as_events(
+    sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["process", str(sample_clip), "-o", str(tmp_path / "out.mp4"), "--json"]
+    store = RunStore()
+    job = JobSpec(input=sample_clip.resolve(), output=tmp_path / "out.mp4")
+    run = store.open(job, identify(job))
+    with run.locked():
+        assert main(command) == 5
+        assert main(["runs", "remove", run.id]) == 5
+    held = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (held["type"], held["run_id"], held["exit_code"]) == ("job.failed", run.id, 5)
+    assert held["job_key"] == run.status.job_key
+    monkeypatch.setattr(RunStore, "open", raising(EnvironmentNotReady("no space left")))
+    assert main(command) == 5
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["message"] == "no space left"
+
+
+def test_with_json_even_a_bug_ends_in_a_failure(
+    sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cli.jobs.run_job", raising(RuntimeError("oh \x1b[31mno")))
+    assert main(["process", str(sample_clip), "-o", str(tmp_path / "out.mp4"), "--json"]) == 1
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.splitlines()[-1])
+    assert (last["type"], last["exit_code"]) == ("job.failed", 1)
+    assert "\x1b" not in captured.err
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise error
+
+    return refuse
+
+
+def test_a_reader_who_leaves_interrupts_the_run(sample_clip: Path, tmp_path: Path) -> None:
+    """As `agent process ... --json | head -1` does."""
+    command = [sys.executable, "-m", "agent", "process", str(sample_clip), "-o", str(tmp_path / "out.mp4")]
+    process = subprocess.Popen(
+        [*command, "--profile", "fast", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["type"] == "step.started"
+    process.stdout.close()
+    assert process.stderr is not None
+    words = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert "Traceback" not in words
+    assert "BrokenPipe" not in words
+    (run,), _ = RunStore().runs()
+    assert (run.status.state, run.status.exit_code) == ("interrupted", 130)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_reader_who_leaves_a_list_is_no_error() -> None:
+    shell = f"{shlex.quote(sys.executable)} -m agent models list | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", shell], capture_output=True, text=True, timeout=60, check=True)
+    first, code = done.stdout.splitlines()
+    assert first.startswith("direct203")
+    assert code in ("0", "130")  # the whole list may be written before `head` leaves
+    assert done.stderr == ""
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b]0;owned\x07\n\u202egpj.mp4"
+    assert main(["process", str(tmp_path / name)]) == 3
+    assert main([name]) == 2
+    source = tmp_path / name
+    source.write_bytes(b"content")
+    job = JobSpec(input=source, output=tmp_path / "out.mp4")
+    run = RunStore().open(job, identify(job))
+    assert main(["runs", "list"]) == 0
+    assert main(["runs", "show", run.id]) == 0
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert r"\x1b]0;owned\x07\n\u202egpj.mp4" in text
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert len(captured.err.splitlines()) == 2
+
+
 def test_plan_analyze_and_dry_run_write_nothing(
     sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +246,45 @@ def test_runs_are_listed_shown_and_not_resumed_when_finished(
     assert str(sample_clip) in capsys.readouterr().out
     assert main(["runs", "resume", run_id]) == 2
     assert "finished" in capsys.readouterr().err
+
+
+def test_runs_list_names_what_it_cannot_read(
+    sample_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = RunStore()
+    job = JobSpec(input=sample_clip.resolve(), output=tmp_path / "out.mp4")
+    run = store.open(job, identify(job))
+    foreign = run.folder.with_name("foreign")
+    foreign.mkdir()
+    (foreign / "status.json").write_text("[]")
+    assert main(["runs", "list"]) == 0
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == [run.id]
+    assert "killed" in captured.out
+    assert "foreign" in captured.err
+    assert main(["runs", "show", run.id]) == 0
+    assert main(["runs", "show", "foreign"]) == 2
+    assert main(["runs", "remove", "foreign"]) == 0
+    assert not foreign.exists()
+    assert main(["runs", "remove", run.id[:8]]) == 0
+    assert not run.folder.exists()
+
+
+@pytest.mark.parametrize("changed", ["input", "configuration"])
+def test_a_run_whose_basis_changed_is_not_resumed_and_no_other_is_made(
+    changed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"content")
+    job = JobSpec(input=source, output=tmp_path / "out.mp4")
+    run = RunStore().open(job, identify(job))
+    if changed == "input":
+        source.write_bytes(b"changed")
+    else:
+        monkeypatch.setattr("agent.store.configs_sha256", lambda: "edited")
+    assert main(["runs", "resume", run.id]) == 2
+    assert changed in capsys.readouterr().err
+    assert [folder.name for folder in run.folder.parent.iterdir()] == [run.id]
 
 
 def test_verify_measures_the_masters_gain_and_refuses_the_source(
