@@ -6,6 +6,7 @@ from agent.state import JobSpec
 from analysis.schema import Plan
 from analysis.selection.profile import Profile
 from toolchain.models.spec import Controls
+from toolchain.video.facts import VideoFacts
 from toolchain.video.output import OutputSpec
 
 
@@ -17,10 +18,12 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
     )
 
 
-def output_for(job: JobSpec, profile: Profile) -> OutputSpec:
-    """The settings of the job's codec in the job's profile."""
+def output_for(job: JobSpec, profile: Profile, video: VideoFacts) -> OutputSpec:
+    """The settings of the job's codec in the job's profile; the source's chroma format is kept where the codec can."""
     encoder = profile.encoders[job.codec]
-    return OutputSpec.for_path(job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf)
+    return OutputSpec.for_path(
+        job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf, source_chroma=video.chroma
+    )
 
 
 def with_parameters(controls: Controls, parameters: dict[str, float]) -> Controls:

@@ -13,5 +13,5 @@ def probe(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
     facts = deps.worker.call("probe", probe_request(job), MediaFacts, deps.emit)
     if facts.video is not None and job.stop_after != "analyse":
-        output_for(job, deps.profile).check_size(facts.video.width, facts.video.height)
+        output_for(job, deps.profile, facts.video).check_size(facts.video.width, facts.video.height)
     return {"facts": facts.model_dump(mode="json"), "warnings": []}

@@ -15,7 +15,8 @@ def render(state: State, deps: Deps) -> State:
     facts = MediaFacts.model_validate(state["facts"])
     plan = Plan.model_validate(state["plan_record"])
     controls = controls_of_candidate(job, deps.profile, plan, state["candidate"])
-    output = output_for(job, deps.profile)
+    assert facts.video is not None  # noqa: S101 - probe refuses files without a picture
+    output = output_for(job, deps.profile, facts.video)
     request = RenderRequest(
         path=job.input,
         facts=facts,
