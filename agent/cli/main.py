@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = app(arguments, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except (OutputClosed, BrokenPipeError):
+    except OutputClosed:
         return Interrupted.exit_code
     except typer.Exit as stop:
         return stop.exit_code

@@ -82,6 +82,16 @@ def playlist(folder: Path, sample: Path) -> Path:
     return path
 
 
+def not_utf8(folder: Path, sample: Path) -> Path:
+    path = folder / os.fsdecode(b"caf\xe9.mp4")
+    path.write_bytes(sample.read_bytes())
+    return path
+
+
+def name_too_long(folder: Path, _: Path) -> Path:
+    return folder / ("a" * 300)
+
+
 def _ffmpeg() -> str:
     import imageio_ffmpeg
 
@@ -101,6 +111,8 @@ BAD_INPUTS: dict[str, Case] = {
     "a playlist that points elsewhere": playlist,
     "1x1 picture": picture("1x1"),
     "no frames": no_frames,
+    "a name that is not UTF-8": not_utf8,
+    "a name that no file can have": name_too_long,
 }
 
 
@@ -205,9 +217,14 @@ def process_in(source: Path, output: Path, home: Path, **options: Any) -> subpro
         (["process"], "Missing argument"),
         (["process", "{clip}", "-o", "{clip}"], "same file"),
         (["process", "{clip}", "-o", "{folder}/out.avi"], "must end in"),
+        (["process", "{clip}", "-o", "{folder}/dangling.mp4", "--overwrite"], "link to a file that does not exist"),
+        (["process", "{clip}", "-o", "{folder}/" + "a" * 240 + ".mp4"], "too long"),
+        (["process", "{clip}", "-o", "{folder}/noted.mp4"], "noted.mp4.manifest.json exists already"),
         (["process", "{clip}", "-o", "{folder}/no/out.mp4"], "does not exist"),
         (["process", "{clip}", "-o", "{folder}/out.mp4", "--profile", "warp"], "fast"),
         (["process", "{clip}", "-o", "{folder}/out.mp4", "--model", "magic"], "direct203"),
+        (["process", "{clip}", "-o", "{folder}/out.mp4", "--model", "deband"], "restores"),
+        (["plan", "{clip}", "--model", "magic"], "direct203"),
         (["process", "{clip}", "-o", "{folder}/out.mp4", "--peak-nits", "5"], "203"),
         (["models", "show", "magic"], "direct203"),
         (["runs", "resume", "nothing"], "runs list"),
@@ -223,9 +240,15 @@ def test_usage_errors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    (tmp_path / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "noted.mp4.manifest.json").write_text("mine")
+    before = snapshot(tmp_path)
     filled = [argument.format(clip=sample_clip, folder=tmp_path) for argument in arguments]
     assert main(filled) == 2
-    assert words in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Finding shots" not in captured.err
+    assert {name: digest for name, digest in snapshot(tmp_path).items() if not name.startswith("home")} == before
 
 
 def snapshot(folder: Path) -> dict[str, str]:
