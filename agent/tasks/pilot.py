@@ -12,7 +12,7 @@ from agent.tasks.messages import PilotRequest, PilotResult
 from agent.workspace import Workspace
 from analysis.schema import Candidate, Verdict
 from analysis.vqa.judge import Judge
-from analysis.vqa.spec import FramePair, JudgeControls, Limits, load_limits
+from analysis.vqa.spec import DO_NOTHING, FramePair, Limits, judge_controls, load_limits
 from analysis.vqa.verdict import judge_candidate
 from toolchain.events import Emit, Progress
 from toolchain.models.guards import bind_guarded
@@ -38,8 +38,7 @@ class _Trial:
     def __init__(self, candidate: Candidate, controls: Controls, limits: Limits):
         self.candidate = candidate
         self.controls = with_parameters(controls, candidate.parameters)
-        judge_controls = JudgeControls(peak_nits=self.controls.peak_nits, mid_gain_ev=self.controls.mid_gain_ev)
-        self.judge = Judge(limits, judge_controls)
+        self.judge = Judge(limits, judge_controls(candidate.model_id, self.controls))
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ def _expand(picture: _Picture) -> tuple[_Trial, KeyFrame, FramePair]:
 
 def rank(verdicts: list[Verdict], pinned: bool) -> tuple[str, ...]:
     """Accepted models by falling score. Doing nothing takes part only when it was asked for by name."""
+    if pinned and [(verdict.model_id, verdict.outcome) for verdict in verdicts] == [(DO_NOTHING, "accept_no_gain")]:
+        return (DO_NOTHING,)
     passed = [verdict for verdict in verdicts if verdict.passed]
-    best_first = sorted(passed, key=lambda verdict: -verdict.gain)
-    if pinned and not best_first and [verdict.model_id for verdict in verdicts] == ["direct203"]:
-        return ("direct203",)
-    return tuple(verdict.model_id for verdict in best_first)
+    return tuple(verdict.model_id for verdict in sorted(passed, key=lambda verdict: -verdict.gain))

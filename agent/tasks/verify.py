@@ -9,7 +9,7 @@ from agent.frames import Compared, choose_windows, compare
 from agent.tasks.messages import VerifyRequest
 from agent.workspace import Workspace
 from analysis.schema import Verdict
-from analysis.vqa.spec import HdrFormat, JudgeControls, load_limits
+from analysis.vqa.spec import HdrFormat, judge_controls, load_limits
 from analysis.vqa.verdict import verify_pairs
 from toolchain.errors import InputError
 from toolchain.events import Emit
@@ -41,11 +41,7 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
     source = Compared(request.source, before, workspace.load_pts(), deinterlace_filters(scan.field_order))
     masks = {shot.index: workspace.load_mask(shot.index) for shot in scan.shots}
     pairs = compare(source, Compared(request.output, after, pts), _FORMAT_OF_HDR[after.hdr], windows, masks)
-    controls = JudgeControls(
-        peak_nits=request.controls.peak_nits,
-        mid_gain_ev=request.controls.mid_gain_ev,
-        single_frame=scan.frame_count == 1,
-    )
+    controls = judge_controls(request.model_id, request.controls, single_frame=scan.frame_count == 1)
     return verify_pairs(pairs, request.model_id, load_limits(), controls)
 
 

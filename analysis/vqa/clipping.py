@@ -21,15 +21,16 @@ VISIBLE_NITS = 0.15
 """A source signal of 5 %. On a 203-nit display what lies below is black to the eye."""
 
 
-def clipped_points(view: View, peak_nits: float) -> float:
+def clipped_points(view: View) -> float:
     """Percent of pixels in the output's flat top that the source had below its own.
 
     The flat top begins at 99 % of the peak, or of the brightest thousandth where that stays below the peak: a curve
     cut at 400 nits clips as surely as one cut at 1000. The source's begins at white or at its brightest thousandth.
+    Each side is held to its own top, so exposure plays no part.
     """
     signal = largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
     source, output = largest(view.source), largest(view.output)
-    top = min(peak_nits, _brightest(output))
+    top = min(view.controls.peak_nits, _brightest(output))
     if _brightest(source) < DIM_NITS:
         return 0.0
     signal_top = min(REFERENCE_WHITE_NITS, _brightest(signal)) * SOURCE_CLIP**BT1886_GAMMA
@@ -38,8 +39,11 @@ def clipped_points(view: View, peak_nits: float) -> float:
 
 
 def crushed_points(view: View) -> float:
-    """Percent of pixels (half size, so that grain does not count) that were visible and are black in the output."""
-    return 100 * float(np.mean((view.half_source_y >= VISIBLE_NITS) & (view.half_output_y <= CRUSHED_NITS)))
+    """Percent of pixels that are black in the output and visible in the source at the exposure asked for.
+
+    At half size, so that grain does not count.
+    """
+    return 100 * float(np.mean((view.reference.half_y >= VISIBLE_NITS) & (view.half_output_y <= CRUSHED_NITS)))
 
 
 def _brightest(nits: Image) -> float:

@@ -1,7 +1,8 @@
 """What HDR adds to a picture, against doing nothing: two scores that share no formula.
 
 `selection_score` ranks candidates on the pilot's frames; `acceptance_gain` decides on the finished file. Both are 0
-where output equals source, so direct203 scores 0. They describe an image and do not predict what viewers prefer: no
+where output equals source, so direct203 scores 0, and so does any exposure that was asked for: the source is taken at
+it (`View.reference`). They describe an image and do not predict what viewers prefer: no
 viewing test stands behind them, so say "measured improvement". Never tune a model on the acceptance score.
 """
 
@@ -35,28 +36,29 @@ COMFORTABLE_RISE_PU = 25.0
 def selection_score(view: View) -> float:
     """Rise of the highlights' level (p99.9, PU21 units, up to 1000 nits), less the cost of glare.
 
-    Glare is the share of the frame above 400 nits beyond a tenth, where the source had none. PU21 units; 0 for
-    output = source, negative where glare outweighs the rise.
+    Glare is the share of the frame above 400 nits beyond a tenth, where the reference had none. PU21 units; 0 for
+    output = reference, negative where glare outweighs the rise.
     """
-    high_output, high_source = _highlight_pu(view.half_output_y), _highlight_pu(view.half_source_y)
-    return high_output - high_source - GLARE_COST * (_glare(view.half_output_y) - _glare(view.half_source_y))
+    output, reference = view.half_output_y, view.reference.half_y
+    rise = _highlight_pu(output) - _highlight_pu(reference)
+    return rise - GLARE_COST * (_glare(output) - _glare(reference))
 
 
 def acceptance_gain(view: View) -> float:
     """Gain of visible local contrast in and around highlights, less the rise of the frame's mean beyond half a stop.
 
     Contrast is the difference to a Gaussian surround in PU21, beyond a visibility threshold, and no pixel's may count
-    more than three times the source's: halos and grain buy nothing. Area-weighted mean, PU21 units; 0 for output =
-    source, negative where highlight detail is lost.
+    more than three times the reference's: halos and grain buy nothing. Area-weighted mean, PU21 units; 0 for output =
+    reference, negative where highlight detail is lost.
     """
-    source, output = view.half_source_pu, view.half_output_pu
-    sigma = max(min(source.shape) / 20, 1.0)
-    contrast_source, contrast_output = _contrast(source, sigma), _contrast(output, sigma)
-    capped = np.minimum(contrast_output, MAX_CONTRAST_FACTOR * contrast_source)
+    reference, output = view.reference.half_pu, view.half_output_pu
+    sigma = max(min(reference.shape) / 20, 1.0)
+    contrast_reference, contrast_output = _contrast(reference, sigma), _contrast(output, sigma)
+    capped = np.minimum(contrast_output, MAX_CONTRAST_FACTOR * contrast_reference)
     bright = cv2.GaussianBlur((view.half_source_y >= HIGHLIGHT_NITS).astype(np.float32), (0, 0), sigma)
     weight = np.minimum(4 * bright, 1)
-    rise = max(float(output.mean() - source.mean()) - COMFORTABLE_RISE_PU, 0.0)
-    return float(np.mean(weight * (capped - contrast_source))) - rise
+    rise = max(float(output.mean() - reference.mean()) - COMFORTABLE_RISE_PU, 0.0)
+    return float(np.mean(weight * (capped - contrast_reference))) - rise
 
 
 def _highlight_pu(y_nits: Image) -> float:

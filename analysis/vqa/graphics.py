@@ -9,7 +9,7 @@ from analysis.vqa.view import View
 MIN_PIXELS = 12
 
 
-def bright_nits(view: View, mid_gain_ev: float | None) -> float | None:
+def bright_nits(view: View) -> float | None:
     """95th percentile of the output luminance on graphics in nits, at a mid-gain of 0.
 
     A job that asks for brighter mid-tones gets brighter text, so the gain asked for is taken out. None without a
@@ -20,4 +20,4 @@ def bright_nits(view: View, mid_gain_ev: float | None) -> float | None:
     mask = view.pair.graphics_mask > 0.5
     if np.count_nonzero(mask) < MIN_PIXELS:
         return 0.0
-    return float(np.percentile(view.output_y[mask], 95) / 2 ** max(mid_gain_ev or 0.0, 0.0))
+    return float(np.percentile(view.output_y[mask], 95) / 2 ** max(view.controls.mid_gain_ev or 0.0, 0.0))

@@ -30,7 +30,7 @@ class Judge:
 
         Raises AgentError where frames of a window do not rise.
         """
-        view = View(pair, of_source)
+        view = View(pair, of_source, self.controls)
         for gate in self._gates:
             gate.add(view)
         for metric in METRICS:

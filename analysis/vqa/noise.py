@@ -18,7 +18,9 @@ _LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
 def amplification(view: View) -> float | None:
-    """Noise sigma of the output over the source's in PU21, on the flattest fifth of blocks that are not highlights.
+    """Noise sigma of the output over that of the source at the exposure asked for, in PU21.
+
+    Taken on the flattest fifth of blocks that are not highlights.
 
     Highlights (above 60 nits) stay out: an expansion spreads them, and their grain with them, by intent. None where
     no block lies below.
@@ -34,7 +36,7 @@ def amplification(view: View) -> float | None:
         return None
     structure = _structure(view.source_pu, height, width)
     flat = usable & (structure <= np.quantile(structure[usable], FLAT_SHARE))
-    return float(_sigma(view.output_pu, flat) / _sigma(view.source_pu, flat))
+    return float(_sigma(view.output_pu, flat) / _sigma(view.reference.pu, flat))
 
 
 def _structure(pu: Image, height: int, width: int) -> Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from analysis.vqa import clipping, describe, exposure, fidelity, flicker, gain, gamut, graphics, hue, noise
@@ -16,15 +15,14 @@ from analysis.vqa.view import View
 
 def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
     """A fresh set of gates, one of each kind."""
-    ev, peak = controls.mid_gain_ev, controls.peak_nits
-    free = "mid-tones were left to the model" if ev is None else "no tones below 60 nits"
+    free = "mid-tones were left to the model" if controls.mid_gain_ev is None else "no tones below 60 nits"
     grey = "no coloured pixels"
     still = "the video is one frame" if controls.single_frame else ""
     return (
         FrameGate("fidelity_median", "dE-ITP", limits.fidelity_median, fidelity.median, ""),
         FrameGate("fidelity_p95", "dE-ITP", limits.fidelity_p95, fidelity.p95, ""),
-        FrameGate("exposure", "stop", limits.exposure, partial(exposure.error_stops, mid_gain_ev=ev), free),
-        FrameGate("clipping", "% of pixels", limits.clipping, partial(clipping.clipped_points, peak_nits=peak), ""),
+        FrameGate("exposure", "stop", limits.exposure, exposure.error_stops, free),
+        FrameGate("clipping", "% of pixels", limits.clipping, clipping.clipped_points, ""),
         FrameGate("crushing", "% of pixels", limits.crushing, clipping.crushed_points, ""),
         FrameGate("noise", "ratio", limits.noise, noise.amplification, "nothing but highlights and black"),
         flicker.FlickerGate("flicker", limits.flicker, flicker.whole_frame, still),
@@ -35,7 +33,7 @@ def make_gates(limits: Limits, controls: JudgeControls) -> tuple[Gate, ...]:
         FrameGate("skin", "degree", limits.skin, hue.skin_shift, "no skin"),
         FrameGate("gamut", "% of pixels", limits.gamut, gamut.outside_bt2020_percent, ""),
         FrameGate("gamut_p3", "% of pixels", limits.gamut_p3, gamut.outside_p3_percent, ""),
-        FrameGate("graphics", "nits", limits.graphics, partial(graphics.bright_nits, mid_gain_ev=ev), ""),
+        FrameGate("graphics", "nits", limits.graphics, graphics.bright_nits, ""),
     )
 
 

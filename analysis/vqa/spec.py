@@ -15,11 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from toolchain.color.primaries import convert
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf, hlg_eotf, pq_eotf
 from toolchain.errors import AgentError, UsageError
+from toolchain.models.spec import Controls
 from toolchain.video.facts import ColorInterpretation
 
 Image = NDArray[np.float32]
 Stage = Literal["pilot", "verify"]
 HdrFormat = Literal["hdr10", "hlg"]
+
+DO_NOTHING = "direct203"
+"""The model that is doing nothing, which every other one is measured against."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class FramePair:
 
 
 class JudgeControls(BaseModel):
-    """What the result was asked to be: the same `peak_nits` and `mid_gain_ev` that drove the model.
+    """What the result was asked to be: the `peak_nits` and `mid_gain_ev` that drove the model (`judge_controls`).
 
     `mid_gain_ev` None (a model left at its own mid-tones) has no exposure to be held to.
     """
@@ -63,6 +67,12 @@ class JudgeControls(BaseModel):
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
     single_frame: bool = Field(default=False, description="the video is one frame: there is no time to flicker over")
+
+
+def judge_controls(model_id: str, controls: Controls, single_frame: bool = False) -> JudgeControls:
+    """What a model driven by `controls` is held to. Doing nothing takes no exposure, so it is held to none."""
+    mid_gain_ev = 0.0 if model_id == DO_NOTHING else controls.mid_gain_ev
+    return JudgeControls(peak_nits=controls.peak_nits, mid_gain_ev=mid_gain_ev, single_frame=single_frame)
 
 
 class Limits(BaseModel):

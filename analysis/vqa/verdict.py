@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from analysis.schema import GateResult, Verdict
 from analysis.vqa.judge import Judge
 from analysis.vqa.registry import required_gates, stage_metric
-from analysis.vqa.spec import FramePair, JudgeControls, Limits, Stage
+from analysis.vqa.spec import DO_NOTHING, FramePair, JudgeControls, Limits, Stage
 
 BOOTSTRAP_SAMPLES = 2000
 SEED = 20240203
-DO_NOTHING = "direct203"
+
+BASELINE_GATES = frozenset({"fidelity_median", "fidelity_p95", "noise", "hue_median", "hue_p95", "skin"})
+"""How far colours and grain lie from the source's. What doing nothing shows there is the coding of the file: it is
+the baseline, and a person who asked for it by name is told of it and gets it."""
 
 Outcome = Literal["accept", "accept_no_gain", "reject", "uncertain"]
 
@@ -74,35 +77,40 @@ def bootstrap_interval(units: NDArray[np.float64], samples: int = BOOTSTRAP_SAMP
 
 
 def decide(model_id: str, gates: Sequence[GateResult], gain: Gain, stage: Stage) -> tuple[Outcome, str]:
-    """Outcome and one sentence why: failed gate, missing gate, doing nothing, harm, gain, no gain, doubt."""
+    """Outcome, and why in one sentence without its full stop.
+
+    In order: failed gate, missing gate, doing nothing, harm, no gain, doubt, gain.
+    """
     failed = [gate for gate in gates if gate.state == "failed"]
-    if failed:
-        return "reject", "; ".join(_failure(gate) for gate in failed) + "."
-    measured = {gate.gate for gate in gates if gate.state == "passed"}
+    excused = [gate for gate in failed if model_id == DO_NOTHING and gate.gate in BASELINE_GATES]
+    if len(failed) > len(excused):
+        return "reject", _failures(failed)
+    measured = {gate.gate for gate in gates if gate.state != "not_measured"}
     missing = [name for name in required_gates(stage) if name not in measured]
     if missing:
-        return "uncertain", f"Not measured: {', '.join(missing)}."
+        return "uncertain", f"Not measured: {', '.join(missing)}"
+    if excused:
+        return "accept_no_gain", f"Doing nothing gains nothing; not held against it: {_failures(excused)}"
     if model_id == DO_NOTHING:
-        return "accept_no_gain", "Doing nothing is safe and gains nothing."
+        return "accept_no_gain", "Doing nothing is safe and gains nothing"
     return _weigh(gain, stage)
 
 
 def _weigh(gain: Gain, stage: Stage) -> tuple[Outcome, str]:
     text = f"gain {gain.mean:+.2f}" + (f" ({gain.low:+.2f} to {gain.high:+.2f})" if gain.low is not None else "")
     if gain.high is not None and gain.high < -gain.noise:
-        return "reject", f"Worse than doing nothing: {text}."
+        return "reject", f"Worse than doing nothing: {text}"
     if gain.mean <= gain.noise:
-        return "accept_no_gain", f"No measured improvement: {text}, test-retest noise {gain.noise:.2f}."
+        return "accept_no_gain", f"No measured improvement: {text}, test-retest noise {gain.noise:.2f}"
     if gain.low is None and stage == "verify":
-        return "uncertain", f"One frame forms no interval: {text}."
+        return "uncertain", f"One frame forms no interval: {text}"
     if gain.low is not None and gain.low <= 0:
-        return "uncertain", f"The interval of the gain includes 0: {text}."
-    return "accept", f"All gates passed; measured {text}."
+        return "uncertain", f"The interval of the gain includes 0: {text}"
+    return "accept", f"All gates passed; measured {text}"
 
 
-def pick(verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The accepted verdict with the largest gain, the first of equals; None where none was accepted."""
-    return max((verdict for verdict in verdicts if verdict.passed), key=lambda verdict: verdict.gain, default=None)
+def _failures(gates: Iterable[GateResult]) -> str:
+    return "; ".join(_failure(gate) for gate in gates)
 
 
 def _failure(gate: GateResult) -> str:

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.vqa.spec import FramePair, Image
+from analysis.vqa.spec import FramePair, Image, JudgeControls
 from toolchain.color.ictcp import LMS_PQ_TO_ICTCP, RGB_TO_LMS
 from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse, pq_eotf_inverse
+from toolchain.models.anchor import anchored
+from toolchain.models.spec import FloatArray
 
 MIDTONES_NITS = (5.0, 60.0)
 """Where the convention of BT.2408 anchors an expansion: SDR signals of 21 % to 60 %. Published curves bend above:
@@ -26,6 +28,9 @@ BT.2446 A is a stop over the anchor at 100 nits, which is expansion and no error
 
 LOG_FLOOR_NITS = 0.1
 """Added before a logarithm: below it, coding steps and not pictures decide."""
+
+MIN_TONES_SHARE = 0.01
+"""Below this share of the frame there are too few pixels of some tones to judge an exposure by."""
 
 MAX_EXPOSURE_STOPS = 3.0
 CONTRAST_RANGE = (0.8, 1.25)
@@ -48,12 +53,27 @@ class SourceView:
     def __init__(self, source_nits: Image):
         self.rgb = _finite(source_nits)
         self._known: dict[Callable[[SourceView], Any], Any] = {}
+        self._exposed: dict[tuple[float, float], SourceView] = {}
 
     def once(self, measure: Callable[[SourceView], Value]) -> Value:
         """`measure` of this view, worked out at the first call: for what several gates or candidates need."""
         if measure not in self._known:
             self._known[measure] = measure(self)
         return self._known[measure]
+
+    def exposed(self, mid_gain_ev: float, peak_nits: float) -> SourceView:
+        """This picture with its mid-tones `mid_gain_ev` stops brighter and nothing done to it besides.
+
+        All up to the mid-tones changes alike; towards white the change fades out, as it does in every model
+        (`toolchain.models.anchor`): white was not asked to move. So an expansion earns much the same at any exposure.
+        """
+        if mid_gain_ev == 0:
+            return self
+        key = (mid_gain_ev, peak_nits)
+        if key not in self._exposed:
+            rgb = anchored(_as_displayed, mid_gain_ev)(self.rgb / np.float32(REFERENCE_WHITE_NITS))
+            self._exposed[key] = SourceView(np.minimum(rgb, peak_nits))
+        return self._exposed[key]
 
     @cached_property
     def y(self) -> Image:
@@ -94,11 +114,13 @@ class View:
     """One frame pair and its derived pictures, float32. Values not finite are black here; the gamut gate counts them.
 
     `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `soft_*` ICtCp blurred.
-    `of_source`: the view of the same `source_nits` that an earlier pair has made; None makes one.
+    `of_source`: the view of the same `source_nits` that an earlier pair has made; None makes one. `controls`: what
+    the output was asked to be; None asks for 1000 nits and the source's own mid-tones.
     """
 
-    def __init__(self, pair: FramePair, of_source: SourceView | None = None):
+    def __init__(self, pair: FramePair, of_source: SourceView | None = None, controls: JudgeControls | None = None):
         self.pair = pair
+        self.controls = controls or JudgeControls()
         self.shot, self.window, self.number = pair.shot, pair.window, pair.number
         self.of_source = of_source or SourceView(pair.source_nits)
         self.output = _finite(pair.output_nits)
@@ -145,6 +167,25 @@ class View:
     @property
     def soft_source_itp(self) -> Image:
         return self.of_source.soft_itp
+
+    @cached_property
+    def mid_gain_ev(self) -> float:
+        """The exposure that is neither gain nor harm, in stops: the one asked for, else the output's own.
+
+        Its own is the median log gain of mid-tones, at most three stops; 0 in a frame that has hardly any.
+        """
+        if self.controls.mid_gain_ev is not None:
+            return self.controls.mid_gain_ev
+        tones = (self.half_source_y >= MIDTONES_NITS[0]) & (self.half_source_y <= MIDTONES_NITS[1])
+        if np.count_nonzero(tones) < MIN_TONES_SHARE * tones.size:
+            return 0.0
+        gain = float(np.median(stops(self.half_output_y[tones]) - stops(self.half_source_y[tones])))
+        return float(np.clip(gain, -MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
+
+    @property
+    def reference(self) -> SourceView:
+        """The source at the exposure `mid_gain_ev`: what doing nothing would be there. The source itself at 0."""
+        return self.of_source.exposed(self.mid_gain_ev, self.controls.peak_nits)
 
     @cached_property
     def output_y(self) -> Image:
@@ -247,7 +288,7 @@ def matched_luminance(source_y: Image, output_y: Image) -> Image:
 
 def _fit_line(source: Image, output: Image, fitted: NDArray[np.bool_]) -> tuple[float, float]:
     """(level, contrast) of output = level + contrast * source over the fitted pixels, both bounded."""
-    if np.count_nonzero(fitted) < 0.01 * fitted.size:
+    if np.count_nonzero(fitted) < MIN_TONES_SHARE * fitted.size:
         return 0.0, 1.0
     x, y = source[fitted], output[fitted]
     deviation = x - x.mean(dtype=np.float64)
@@ -280,6 +321,10 @@ def _tabulate(function: Callable[[NDArray[np.float64]], NDArray[np.floating]]) -
 def _look_up(table: Image, nits: Image) -> Image:
     position = np.sqrt(np.sqrt(np.clip(nits, 0, TABLE_TOP**4)))
     return table[(position * np.float32((TABLE_STEPS - 1) / TABLE_TOP) + np.float32(0.5)).astype(np.int32)]
+
+
+def _as_displayed(rgb: FloatArray) -> FloatArray:
+    return rgb * REFERENCE_WHITE_NITS
 
 
 def _half(image: Image) -> Image:

@@ -10,6 +10,9 @@ from analysis.schema import GateResult
 from analysis.vqa.judge import Judge
 from analysis.vqa.spec import FramePair, JudgeControls, load_limits, source_nits
 from analysis.vqa.view import luminance
+from toolchain.color.transfer import REFERENCE_WHITE_NITS
+from toolchain.models.guards import bind_guarded
+from toolchain.models.spec import Controls
 from toolchain.video.facts import ColorInterpretation
 
 Image = NDArray[np.float32]
@@ -43,6 +46,12 @@ def expanded(nits: Image, peak_nits: float = 1000.0) -> Image:
     exponent = np.log(peak_nits / 60) / np.log(203 / 60)
     gain = np.maximum(y / 60, 1) ** (exponent - 1)
     return np.minimum(nits * gain[..., None], peak_nits).astype(np.float32)
+
+
+def guarded(model_id: str, nits: Image, mid_gain_ev: float) -> Image:
+    """What a catalogue model makes of the picture at 1000 nits and that exposure."""
+    expand = bind_guarded(model_id, None, Controls(mid_gain_ev=mid_gain_ev))
+    return expand(nits.astype(np.float64) / REFERENCE_WHITE_NITS).astype(np.float32)
 
 
 def pair(source: Image, output: Image, number: int = 0, shot: int = 0, window: int = 0) -> FramePair:

@@ -120,6 +120,28 @@ def test_exposure_follows_the_mid_gain_that_was_asked_for():
     assert "left to the model" in free.detail
 
 
+@pytest.mark.parametrize("mid_gain_ev", [-2.0, -1.0, 0.5, 2.0])
+def test_an_exposure_that_was_asked_for_fails_no_gate(mid_gain_ev: float):
+    frames = _film(lambda output, shot, n: output * np.float32(2**mid_gain_ev), lambda source: source)
+    results = judged(*frames, controls=JudgeControls(mid_gain_ev=mid_gain_ev))
+    assert {name: gate.state for name, gate in results.items()} == dict.fromkeys(GATE_NAMES, "passed")
+
+
+def test_dark_tones_are_crushed_by_more_than_was_asked_for():
+    source = np.full((HEIGHT, WIDTH, 3), 0.3, np.float32)
+    asked = JudgeControls(mid_gain_ev=-2)
+    assert judged(pair(source, source * np.float32(0.06)), controls=asked)["crushing"].value == 0
+    assert judged(pair(source, source * np.float32(0.06)))["crushing"].state == "failed"
+    assert judged(pair(source * 4, source * np.float32(0.06)), controls=asked)["crushing"].state == "failed"
+
+
+def test_grain_counts_beyond_what_the_exposure_makes_of_it():
+    source = np.maximum(_grainy(np.full((HEIGHT, WIDTH, 3), 2, np.float32), 0.1), 0)
+    asked = JudgeControls(mid_gain_ev=2)
+    assert judged(pair(source, source * 4), controls=asked)["noise"].value == pytest.approx(1)
+    assert judged(pair(source, _grainy(source * 4, 0.3)), controls=asked)["noise"].state == "failed"
+
+
 def test_a_raised_black_frame_is_no_exposure():
     black = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     assert judged(pair(black, black))["exposure"].value == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,18 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.schema import GateResult, Verdict
+from analysis.schema import GateResult
 from analysis.vqa import gain as gains
 from analysis.vqa.judge import Judge
 from analysis.vqa.registry import GATE_NAMES, METRICS, make_gates, required_gates, stage_metric
-from analysis.vqa.spec import JudgeControls, load_limits, output_nits, source_nits
-from analysis.vqa.verdict import Gain, bootstrap_interval, decide, judge_candidate, pick, verify_pairs
+from analysis.vqa.spec import JudgeControls, judge_controls, load_limits, output_nits, source_nits
+from analysis.vqa.verdict import Gain, bootstrap_interval, decide, judge_candidate, verify_pairs
 from analysis.vqa.view import View, to_ictcp, to_pu21
-from tests.analysis.vqa.pictures import BT709, expanded, pair, scene
+from tests.analysis.vqa.pictures import BT709, expanded, guarded, pair, scene
 from toolchain.color.ictcp import ictcp_from_nits
 from toolchain.color.pu21 import pu21_encode
 from toolchain.color.transfer import pq_eotf_inverse
 from toolchain.errors import AgentError, UsageError
+from toolchain.models.spec import Controls
 
 LIMITS, CONTROLS = load_limits(), JudgeControls()
 
@@ -47,7 +49,6 @@ def test_an_expansion_is_accepted_and_doing_nothing_gains_exactly_zero():
     assert better.gain_low is not None
     assert 0 < better.gain_low <= better.gain
     assert same.gain == same.gain_low == same.gain_high == 0
-    assert pick([same, better]) is better
 
 
 def test_a_copy_under_another_name_is_no_gain_either():
@@ -58,7 +59,14 @@ def test_a_copy_under_another_name_is_no_gain_either():
     ("model_id", "gates", "gain", "outcome", "words"),
     [
         ("m", _gates(exposure="failed"), Gain(9, 8, 10, 1), "reject", "exposure 2 stop is over its limit of 1"),
-        ("direct203", _gates(hue_p95="failed"), Gain(0, 0, 0, 1), "reject", "frames 7"),
+        ("m", _gates(hue_p95="failed"), Gain(9, 8, 10, 1), "reject", "frames 7"),
+        ("direct203", _gates(hue_p95="failed", noise="failed"), Gain(0, 0, 0, 1), "accept_no_gain", "hue_p95 2 stop"),
+        ("direct203", _gates(hue_p95="failed", skin="not_measured"), Gain(0, 0, 0, 1), "uncertain", "skin"),
+        ("direct203", _gates(hue_p95="failed", clipping="failed"), Gain(0, 0, 0, 1), "reject", "clipping"),
+        ("direct203", _gates(exposure="failed"), Gain(0, 0, 0, 1), "reject", "exposure"),
+        ("direct203", _gates(flicker="failed"), Gain(0, 0, 0, 1), "reject", "flicker"),
+        ("direct203", _gates(shot_jump="failed"), Gain(0, 0, 0, 1), "reject", "shot_jump"),
+        ("direct203", _gates(gamut="failed"), Gain(0, 0, 0, 1), "reject", "gamut"),
         ("m", _gates(exposure="failed", skin="not_measured"), Gain(9, 8, 10, 1), "reject", "exposure"),
         ("m", _gates(skin="not_measured"), Gain(9, 8, 10, 1), "uncertain", "skin"),
         ("m", _gates()[1:], Gain(9, 8, 10, 1), "uncertain", GATE_NAMES[0]),
@@ -74,6 +82,7 @@ def test_a_copy_under_another_name_is_no_gain_either():
 def test_every_outcome_and_its_reason(model_id: str, gates: list[GateResult], gain: Gain, outcome: str, words: str):
     assert decide(model_id, gates, gain, "verify")[0] == outcome
     assert words in decide(model_id, gates, gain, "verify")[1]
+    assert not decide(model_id, gates, gain, "verify")[1].endswith(".")
 
 
 def test_a_pilot_needs_no_flicker_and_takes_a_single_frame():
@@ -88,14 +97,63 @@ def test_no_frames_are_uncertain():
     assert (verdict.outcome, verdict.gain, verdict.metrics) == ("uncertain", 0.0, {})
 
 
-def test_pick_takes_the_largest_gain_of_the_accepted_and_the_first_of_equals():
-    def verdict(model_id: str, outcome: str, gain: float) -> Verdict:
-        return Verdict(model_id=model_id, outcome=outcome, gain=gain, gates=(), reason="")  # type: ignore[arg-type]
+def _at_exposure(mid_gain_ev: float, model_id: str = ""):
+    """Two shots through a model at that exposure, or the source there with nothing done to it."""
+    for number in range(4):
+        one = pair(source := scene(number // 2, number % 2), source, number, number // 2, number // 2)
+        nothing_done = View(one, controls=JudgeControls(mid_gain_ev=mid_gain_ev)).reference.rgb
+        output = guarded(model_id, source, mid_gain_ev) if model_id else nothing_done
+        yield replace(one, output_nits=output)
 
-    a, b, c = verdict("a", "accept", 1), verdict("b", "reject", 9), verdict("c", "accept", 1)
-    assert pick([b, a, c]) is a
-    assert pick([b, verdict("d", "uncertain", 3)]) is None
-    assert pick([]) is None
+
+@pytest.mark.parametrize("mid_gain_ev", [-2.0, -1.0, 0.3, 0.8, 2.0])
+def test_an_exposure_that_was_asked_for_is_neither_gain_nor_harm(mid_gain_ev: float):
+    asked = JudgeControls(mid_gain_ev=mid_gain_ev)
+    verdict = verify_pairs(_at_exposure(mid_gain_ev), "m", LIMITS, asked)
+    assert verdict.outcome == "accept_no_gain", verdict.reason
+    assert verdict.gain == verdict.metrics["selection_score"] == 0
+
+
+@pytest.mark.parametrize("mid_gain_ev", [-2.0, -1.0, 0.3, 0.5, 0.8, 1.5])
+def test_an_expansion_gains_much_the_same_at_any_exposure_that_was_asked_for(mid_gain_ev: float):
+    asked = JudgeControls(mid_gain_ev=mid_gain_ev)
+    verdict = verify_pairs(_at_exposure(mid_gain_ev, "bt2446a"), "bt2446a", LIMITS, asked)
+    assert verdict.outcome == "accept", verdict.reason
+    level = verify_pairs(_at_exposure(0, "bt2446a"), "bt2446a", LIMITS, CONTROLS)
+    assert 0.5 * level.gain < verdict.gain < 1.5 * level.gain
+
+
+def test_a_white_that_goes_down_with_the_mid_tones_is_harm():
+    darker = [replace(one, output_nits=one.source_nits * np.float32(0.25)) for one in _at_exposure(0)]
+    verdict = verify_pairs(darker, "m", LIMITS, JudgeControls(mid_gain_ev=-2))
+    assert (verdict.outcome, verdict.gain < 0, verdict.metrics["selection_score"] < 0) == ("reject", True, True)
+
+
+@pytest.mark.parametrize("mid_gain_ev", [-1.0, 0.8, 1.5])
+def test_where_no_exposure_was_asked_for_the_models_own_is_neither_gain_nor_harm(mid_gain_ev: float):
+    verdict = verify_pairs(_at_exposure(mid_gain_ev), "m", LIMITS, JudgeControls(mid_gain_ev=None))
+    assert verdict.outcome == "accept_no_gain", verdict.reason
+    assert verdict.gain == pytest.approx(0, abs=0.06)
+
+
+def test_the_reference_of_an_exposure_stays_below_the_peak_and_is_made_once():
+    one = pair(scene(), scene())
+    controls = JudgeControls(peak_nits=300, mid_gain_ev=2)
+    view = View(one, controls=controls)
+    assert view.reference.rgb.max() == 300
+    assert View(one, view.of_source, controls).reference is view.reference
+    assert View(one, view.of_source).reference is view.of_source
+
+
+def test_doing_nothing_is_held_to_no_exposure():
+    asked = Controls(peak_nits=600, mid_gain_ev=0.8)
+    assert judge_controls("spline", asked) == JudgeControls(peak_nits=600, mid_gain_ev=0.8)
+    held = judge_controls("direct203", asked, single_frame=True)
+    assert held == JudgeControls(peak_nits=600, mid_gain_ev=0, single_frame=True)
+    assert (
+        verify_pairs(_film(203), "direct203", LIMITS, judge_controls("direct203", asked)).outcome == "accept_no_gain"
+    )
+    assert verify_pairs(_film(203), "direct203", LIMITS, judge_controls("spline", asked)).outcome == "reject"
 
 
 def test_selection_and_acceptance_are_two_metrics():
