@@ -19,7 +19,7 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
 
 
 def output_for(job: JobSpec, profile: Profile, video: VideoFacts) -> OutputSpec:
-    """The settings of the job's codec in the job's profile; the source's chroma format is kept where the codec can."""
+    """The settings of the job's codec in the job's profile, with the source's chroma format where the codec can."""
     encoder = profile.encoders[job.codec]
     return OutputSpec.for_path(
         job.output, job.codec, job.hdr_format, encoder.preset, encoder.crf, source_chroma=video.chroma

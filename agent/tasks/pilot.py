@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 from agent.controls import with_parameters
 from agent.frames import KeyFrame, load_key_frame, pilot_pair
@@ -14,9 +15,13 @@ from analysis.schema import Candidate, Verdict
 from analysis.vqa.judge import Judge
 from analysis.vqa.spec import DO_NOTHING, FramePair, Limits, judge_controls, load_limits
 from analysis.vqa.verdict import judge_candidate
+from toolchain.color.transfer import REFERENCE_WHITE_NITS
 from toolchain.events import Emit, Progress
-from toolchain.models.guards import bind_guarded
+from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share
 from toolchain.models.spec import Controls, ShotTone
+
+GAMUT_STEP = 8
+"""Every eighth pixel of every eighth row tells the share of clipped colours well enough."""
 
 
 def pilot(request: PilotRequest, emit: Emit) -> PilotResult:
@@ -24,11 +29,12 @@ def pilot(request: PilotRequest, emit: Emit) -> PilotResult:
     limits = load_limits()
     trials = tuple(_Trial(candidate, request.controls, limits) for candidate in request.plan.shortlist)
     frame_count = len(Workspace(request.work).key_frame_files())
-    for judged, (trial, frame, pair) in enumerate(in_order(_expand, _pictures(request, trials))):
+    for judged, (picture, pair, clipped_share) in enumerate(in_order(_expand, _pictures(request, trials))):
         if judged % len(trials) == 0:
             emit(Progress(step="pilot", done=judged // len(trials), total=frame_count))
-        trial.judge.add(pair, frame.of_source)
-    verdicts = [judge_candidate(trial.candidate.model_id, trial.judge, "pilot") for trial in trials]
+        picture.trial.judge.add(pair, picture.frame.of_source)
+        picture.trial.clipped_shares.append(clipped_share)
+    verdicts = [trial.verdict() for trial in trials]
     return PilotResult(verdicts=tuple(verdicts), ranking=rank(verdicts, pinned=request.plan.mode == "pinned"))
 
 
@@ -39,6 +45,14 @@ class _Trial:
         self.candidate = candidate
         self.controls = with_parameters(controls, candidate.parameters)
         self.judge = Judge(limits, judge_controls(candidate.model_id, self.controls))
+        self.clipped_shares: list[float] = []
+
+    def verdict(self) -> Verdict:
+        """The judge's verdict, with the share of colours that the guards had to bring back into range."""
+        judged = judge_candidate(self.candidate.model_id, self.judge, "pilot")
+        return judged.model_copy(
+            update={"metrics": {**judged.metrics, "gamut_clip_share": fmean(self.clipped_shares)}}
+        )
 
 
 @dataclass(frozen=True)
@@ -62,10 +76,12 @@ def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Pi
             yield _Picture(trial, frame, tones[shot])
 
 
-def _expand(picture: _Picture) -> tuple[_Trial, KeyFrame, FramePair]:
-    trial = picture.trial
-    expand = bind_guarded(trial.candidate.model_id, picture.tone, trial.controls)
-    return trial, picture.frame, pilot_pair(picture.frame, expand)
+def _expand(picture: _Picture) -> tuple[_Picture, FramePair, float]:
+    model_id, controls = picture.trial.candidate.model_id, picture.trial.controls
+    pair = pilot_pair(picture.frame, bind_guarded(model_id, picture.tone, controls))
+    samples = picture.frame.of_source.rgb[::GAMUT_STEP, ::GAMUT_STEP] / REFERENCE_WHITE_NITS
+    unguarded = bind_unguarded(model_id, picture.tone, controls)
+    return picture, pair, gamut_clip_share(unguarded, samples, controls.peak_nits)
 
 
 def rank(verdicts: list[Verdict], pinned: bool) -> tuple[str, ...]:
