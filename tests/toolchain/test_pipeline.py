@@ -1,4 +1,4 @@
-"""The render pipeline: every frame at its time, the right light, and the same bytes however often it is interrupted."""
+"""The render pipeline: every frame at its time, the right light, the same bytes however often it is interrupted."""
 
 from __future__ import annotations
 
