@@ -69,7 +69,8 @@ def run_once(command: list[str], home: Path) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds and peak memory (MiB, resident, all processes of the tree added up)."""
     before = os.times()
     started = time.monotonic()
-    process = subprocess.Popen(command, env={**os.environ, "SDR2HDR_HOME": str(home)}, stderr=subprocess.PIPE)
+    environment = {**os.environ, "SDR2HDR_HOME": str(home)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak = PeakMemory(process.pid)
     _, stderr = process.communicate()
     wall_s = time.monotonic() - started
