@@ -44,8 +44,6 @@ def run_with_front_end(
 
 
 def _tell(job: JobSpec, outcome: Outcome) -> None:
-    for warning in outcome.state.get("warnings", []):
-        tell(f"warning: {warning}")
     if outcome.exit_code == 4:
         tell(f"kept the original: {outcome.message}")
     elif outcome.exit_code == 0 and job.stop_after == "pilot":

@@ -17,7 +17,7 @@ from agent.nodes.rollback import rollback
 from agent.nodes.shots import shots
 from agent.nodes.verify import verify
 from agent.state import State
-from toolchain.events import StepCompleted, StepStarted
+from toolchain.events import StepCompleted, StepStarted, Warned
 
 Node = Callable[[State, Deps], State]
 
@@ -38,5 +38,7 @@ def run_node(name: str, state: State, deps: Deps) -> State:
     unknown = set(changes) - set(State.__annotations__)
     if unknown:
         raise TypeError(f"node {name} returned unknown fields: {', '.join(sorted(unknown))}")
+    for message in changes.get("warnings", [])[len(state.get("warnings", [])) :]:
+        deps.emit(Warned(message=message))
     deps.emit(StepCompleted(step=name, elapsed_s=round(time.monotonic() - started, 3)))
     return changes

@@ -69,6 +69,19 @@ def test_clip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+def test_what_mp4_cannot_hold_is_named_in_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+    source = shared_data("clips", "sample_with_pgs_subtitles.mkv")
+    command = ["process", str(source), "-o", str(tmp_path / "out.mp4"), "--profile", "fast", "--json"]
+    assert main(command) == CONVERTED
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    named = [event["message"] for event in events if event["type"] == "warning"]
+    assert any("pgs" in message.lower() for message in named), named
+    assert events[-1]["warnings"] == named
+
+
 def assert_delivered(source: Path, output: Path) -> None:
     """HDR10 by our own reader, by the manifest, and by independent readers where they are installed; every frame at
     its own time."""
