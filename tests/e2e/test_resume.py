@@ -55,6 +55,7 @@ def test_killed_runs_resume_to_the_identical_file(long_sample: Path, tmp_path: P
     duration_s = time.monotonic() - started
     assert first.returncode == 0, first.stderr
     moments = sorted(random.Random(SEED).uniform(0.2, 0.98 * duration_s) for _ in range(KILLS))
+    inside_render = 0
     for number, moment in enumerate(moments):
         folder = tmp_path / f"kill{number}"
         folder.mkdir()
@@ -66,6 +67,7 @@ def test_killed_runs_resume_to_the_identical_file(long_sample: Path, tmp_path: P
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        inside_render += any((folder / "home" / "runs").glob("*/work/segments/*/*"))
         if output.exists():
             assert digest(output) == digest(reference)
         listing = subprocess.run(
@@ -81,6 +83,7 @@ def test_killed_runs_resume_to_the_identical_file(long_sample: Path, tmp_path: P
         assert digest(output) == digest(reference), f"killed after {moment:.2f} s of {duration_s:.2f} s"
         left = {path.name for path in folder.iterdir()}
         assert left == {"home", "out.mp4", "out.mp4.manifest.json"}, left
+    assert inside_render > 0, "no kill fell into the render: the moments no longer fit the speed"
 
 
 def test_ctrl_c_says_how_to_go_on(long_sample: Path, tmp_path: Path) -> None:
@@ -89,7 +92,8 @@ def test_ctrl_c_says_how_to_go_on(long_sample: Path, tmp_path: Path) -> None:
         agent(tmp_path, "process", str(long_sample), "-o", str(output), "--profile", "fast"),
         env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(2.5)
+    assert process.stderr is not None
+    assert any(line.startswith("Rendering") for line in process.stderr)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
