@@ -85,8 +85,8 @@ def process(
 def sample(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The SDR clip: .mp4, .mov or .mkv.")],
     with_master: Annotated[
-        Path | None, typer.Option("--with-master", help="Also write the HDR master, the truth, to this file.")
-    ] = None,
+        bool, typer.Option("--with-master", help="Also write the HDR master, the truth, as OUT's name + .master.")
+    ] = False,
     size: Annotated[str, typer.Option(help="Width x height.")] = "640x360",
     seconds_per_shot: Annotated[
         float, typer.Option(min=0.2, max=60, help="Length of each of the three shots.")

@@ -312,3 +312,13 @@ def test_graph_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(check["ok"] for check in checks if check["required"])
+
+
+def test_sample_writes_the_master_beside_the_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "clip.mkv"
+    command = ["sample", str(clip), "--with-master", "--seconds-per-shot", "0.2", "--size", "96x64"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.split() == [str(clip), str(tmp_path / "clip.master.mkv")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.master.mkv", "clip.mkv"]
+    assert main(command) == 2
+    assert main([*command[:-1], "huge"]) == 2

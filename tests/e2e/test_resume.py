@@ -99,6 +99,8 @@ def test_ctrl_c_says_how_to_go_on(long_sample: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         agent(tmp_path, "process", str(long_sample), "-o", str(output), "--profile", "fast"),
         env=environment(tmp_path / "home"), stderr=subprocess.PIPE, text=True,
+        # A shell starts background jobs with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     assert any(line.startswith("Rendering") for line in process.stderr)
