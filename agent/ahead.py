@@ -60,7 +60,7 @@ class LookAhead:
         answer = probed
         try:
             facts = self._worker.call("probe", request, MediaFacts, probed.put)
-            scan = scan_request(job, profile, work, facts)
+            scan = scan_request(job.input, profile, work, facts)
             answer = self._expect("scan", scan)  # before anyone can know the facts and ask for it
             probed.put(facts)
             answer.put(self._worker.call("scan", scan, ScanSummary, answer.put))

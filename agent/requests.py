@@ -1,4 +1,4 @@
-"""The requests of the first two steps: made by their nodes, and by `agent.ahead`, which begins them early."""
+"""Requests of the first two steps: made by their nodes, early by `agent.ahead`, and by `agent verify`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def probe_request(job: JobSpec) -> ProbeRequest:
     return ProbeRequest(path=job.input)
 
 
-def scan_request(job: JobSpec, profile: Profile, work: Path, facts: MediaFacts) -> ScanRequest:
+def scan_request(path: Path, profile: Profile, work: Path, facts: MediaFacts) -> ScanRequest:
     return ScanRequest(
-        path=job.input,
+        path=path,
         facts=facts,
         work=work,
         key_frames_per_shot=profile.pilot_frames_per_shot,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from agent.tasks.messages import ProbeRequest, ScanRequest, ScanSummary, VerifyRequest
+from agent.requests import scan_request
+from agent.tasks.messages import ProbeRequest, ScanSummary, VerifyRequest
 from agent.worker import Worker
 from analysis.schema import Verdict
 from analysis.selection.profile import load_profile
@@ -39,14 +40,7 @@ def verify_files(
         facts = worker.call("probe", ProbeRequest(path=source, require_sdr=False), MediaFacts, emit)
         if facts.video is None or facts.video.hdr != "none":
             raise InputError(f"{source} is HDR already: SRC must be the SDR source of OUT")
-        scan = ScanRequest(
-            path=source,
-            facts=facts,
-            work=work,
-            key_frames_per_shot=profile.pilot_frames_per_shot,
-            max_key_frames=profile.max_pilot_frames,
-        )
-        worker.call("scan", scan, ScanSummary, emit)
+        worker.call("scan", scan_request(source, profile, work, facts), ScanSummary, emit)
         request = VerifyRequest(
             source=source,
             facts=facts,

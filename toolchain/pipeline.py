@@ -2,7 +2,7 @@
 
 A segment depends on nothing but the source, the shots and the settings, and gets its name when it is whole. So a
 killed render goes on at the first missing one, and the result is the same as that of an uninterrupted one. While a
-segment is encoded, the one before it is flushed, decoded again, and its light level measured on what was written.
+segment is encoded, the one before it is decoded again, and its light level measured on what was written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from toolchain.video.output import OutputSpec
 KERNEL_THREADS = 2
 FRAMES_IN_FLIGHT = 4
 """Frames between decoder and encoder: enough to keep the kernel threads busy, few enough for 2160p memory."""
-
 
 PROGRESS_EVERY_FRAMES = 8
 

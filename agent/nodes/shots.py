@@ -11,6 +11,6 @@ from toolchain.video.facts import MediaFacts
 
 def shots(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
-    request = scan_request(job, deps.profile, deps.run.work, MediaFacts.model_validate(state["facts"]))
+    request = scan_request(job.input, deps.profile, deps.run.work, MediaFacts.model_validate(state["facts"]))
     summary = deps.worker.call("scan", request, ScanSummary, deps.emit)
     return {"warnings": [*state["warnings"], *summary.warnings]}

@@ -153,14 +153,6 @@ class View:
         return self.of_source.half_y
 
     @property
-    def half_source_pu(self) -> Image:
-        return self.of_source.half_pu
-
-    @property
-    def half_source_signal(self) -> Image:
-        return self.of_source.half_signal
-
-    @property
     def half_source_itp(self) -> Image:
         return self.of_source.half_itp
 

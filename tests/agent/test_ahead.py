@@ -59,7 +59,7 @@ def test_each_answer_is_worked_out_once_and_events_come_before_the_end() -> None
         events.append(event)
         halfway.set()
 
-    summary = ahead.call("scan", scan_request(JOB, PROFILE, WORK, facts), ScanSummary, emit)
+    summary = ahead.call("scan", scan_request(JOB.input, PROFILE, WORK, facts), ScanSummary, emit)
     assert summary.frame_count == 2
     assert [event.type for event in events] == ["step.progress"]
     assert worker.asked == ["probe", "scan"]
