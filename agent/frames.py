@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.parallel import in_order
+from agent.workspace import Workspace
 from analysis.vqa.spec import FramePair, HdrFormat, Image, output_nits, source_nits
 from analysis.vqa.view import SourceView
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, pq_eotf, pq_eotf_inverse
-from toolchain.models.spec import PixelFunction
+from toolchain.models.spec import Picture, PixelFunction, ShotContext
 from toolchain.video.decode import Filters, decode_frames
 from toolchain.video.facts import ColorInterpretation, VideoFacts
 from toolchain.video.picture import load_signal, rgb_signal
@@ -40,6 +42,27 @@ def load_key_frame(path: Path, shot: int, number: int, color: ColorInterpretatio
     """Read what the scan stored. `mask`: float32 blocks of the full frame, or None where there are no graphics."""
     of_source = SourceView(source_nits(load_signal(path), color))
     return KeyFrame(shot, number, of_source, frame_mask(mask, *of_source.rgb.shape[:2]))
+
+
+class ShotContexts:
+    """What models may know of each shot: its tone and its key frames. Pictures are read when first asked for."""
+
+    def __init__(self, workspace: Workspace, video: VideoFacts):
+        self._color = video.color
+        self._full_size = (video.height, video.width)
+        self._tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
+        self._files: dict[int, list[Path]] = {}
+        for shot, _, path in workspace.key_frame_files():
+            self._files.setdefault(shot, []).append(path)
+        self.of = lru_cache(maxsize=4)(self._context)
+
+    def _context(self, shot: int) -> ShotContext:
+        pictures = tuple(self._picture(path) for path in self._files.get(shot, ()))
+        return ShotContext(self._tones[shot], pictures, self._full_size)
+
+    def _picture(self, path: Path) -> Picture:
+        light = source_nits(load_signal(path), self._color) / np.float32(REFERENCE_WHITE_NITS)
+        return light.astype(np.float32, copy=False)
 
 
 def pilot_pair(frame: KeyFrame, expand: PixelFunction) -> FramePair:

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.outputs import check_input
+from toolchain.color.primaries import convert
+from toolchain.color.transfer import bt1886_eotf
 from toolchain.errors import EnvironmentNotReady, InputError, UsageError
 from toolchain.files import write_atomic
 from toolchain.lut import expand_still
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
-from toolchain.models.spec import Controls, ShotTone
+from toolchain.models.spec import Controls, ShotContext, ShotTone
 from toolchain.video.facts import ColorInterpretation
 
 STILL_COLOR = ColorInterpretation(matrix="rgb", primaries="bt709", range="full", chroma_location="center")
@@ -39,7 +41,7 @@ def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls,
     if not output.resolve().parent.is_dir():
         raise UsageError(f"the output folder {output.resolve().parent} does not exist: create it first")
     signal = read_still(image)
-    expand = bind_guarded(model_id, still_tone(signal), controls)
+    expand = bind_guarded(model_id, still_context(signal), controls)
     buffer = io.BytesIO()
     np.save(buffer, expand_still(signal, expand, STILL_COLOR, "pq").astype(np.float32), allow_pickle=False)
     try:
@@ -61,6 +63,12 @@ def read_still(image: Path) -> NDArray[np.float64]:
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{image} is not an 8- or 16-bit picture: give a PNG file")
     return pixels[..., ::-1].astype(np.float64) / np.iinfo(pixels.dtype).max
+
+
+def still_context(signal: NDArray[np.float64]) -> ShotContext:
+    """One picture as if it were a shot of its own."""
+    light = convert(bt1886_eotf(signal), "bt709", "bt2020").astype(np.float32)
+    return ShotContext(still_tone(signal), (light,), signal.shape[:2])
 
 
 def still_tone(signal: NDArray[np.float64]) -> ShotTone:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from agent.controls import with_parameters
-from agent.frames import KeyFrame, load_key_frame, pilot_pair
+from agent.frames import KeyFrame, ShotContexts, load_key_frame, pilot_pair
 from agent.parallel import in_order
 from agent.tasks.messages import PilotRequest, PilotResult
 from agent.workspace import Workspace
@@ -18,7 +18,7 @@ from analysis.vqa.verdict import judge_candidate
 from toolchain.color.transfer import REFERENCE_WHITE_NITS
 from toolchain.events import Emit, Progress
 from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share
-from toolchain.models.spec import Controls, ShotTone
+from toolchain.models.spec import Controls, ShotContext
 
 GAMUT_STEP = 8
 """Every eighth pixel of every eighth row tells the share of clipped colours well enough."""
@@ -57,11 +57,11 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Picture:
-    """What one candidate is to do: a key frame, and the tone of its shot."""
+    """What one candidate is to do: a key frame, and what models may know of its shot."""
 
     trial: _Trial
     frame: KeyFrame
-    tone: ShotTone
+    context: ShotContext
 
 
 def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Picture]:
@@ -69,18 +69,18 @@ def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Pi
     workspace = Workspace(request.work)
     assert request.facts.video is not None  # noqa: S101 - probe refuses files without a picture
     color = request.facts.video.color
-    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
+    contexts = ShotContexts(workspace, request.facts.video)
     for shot, number, path in workspace.key_frame_files():
         frame = load_key_frame(path, shot, number, color, workspace.load_mask(shot))
         for trial in trials:
-            yield _Picture(trial, frame, tones[shot])
+            yield _Picture(trial, frame, contexts.of(shot))
 
 
 def _expand(picture: _Picture) -> tuple[_Picture, FramePair, float]:
     model_id, controls = picture.trial.candidate.model_id, picture.trial.controls
-    pair = pilot_pair(picture.frame, bind_guarded(model_id, picture.tone, controls))
+    pair = pilot_pair(picture.frame, bind_guarded(model_id, picture.context, controls))
     samples = picture.frame.of_source.rgb[::GAMUT_STEP, ::GAMUT_STEP] / REFERENCE_WHITE_NITS
-    unguarded = bind_unguarded(model_id, picture.tone, controls)
+    unguarded = bind_unguarded(model_id, picture.context, controls)
     return picture, pair, gamut_clip_share(unguarded, samples, controls.peak_nits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from functools import cache
 
+from agent.frames import ShotContexts
 from agent.tasks.messages import RenderRequest, RenderResult
 from agent.workspace import Workspace
 from analysis.schema import Plan
@@ -14,7 +15,7 @@ from toolchain.lut import Lut3d, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
 from toolchain.models.restore import restore_filters
-from toolchain.models.spec import Controls, ShotTone
+from toolchain.models.spec import Controls, ShotContext
 from toolchain.pipeline import RenderJob, lut_format
 from toolchain.segments import ShotTables, plan_segments
 from toolchain.video.decode import deinterlace_filters
@@ -43,12 +44,12 @@ def _job(request: RenderRequest) -> RenderJob:
     scan, pts = workspace.load_scan(), workspace.load_pts()
     video = request.facts.video
     assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
-    tones = {item.shot.index: item.tone for item in workspace.load_measurements()}
+    contexts = ShotContexts(workspace, video)
     controls = request.controls
     adaptive = get_spec(request.candidate).adaptive
 
-    def table(model_id: str, tone: ShotTone | None, driven_by: Controls) -> Lut3d:
-        expand = bind_guarded(model_id, tone, driven_by)
+    def table(model_id: str, context: ShotContext | None, driven_by: Controls) -> Lut3d:
+        expand = bind_guarded(model_id, context, driven_by)
         return bake(expand, video.color, lut_format(request.output), request.lut_size)
 
     @cache
@@ -56,7 +57,7 @@ def _job(request: RenderRequest) -> RenderJob:
         return table(request.candidate, None, controls)
 
     def table_of(shot: Shot) -> Lut3d:
-        return table(request.candidate, tones[shot.index], controls) if adaptive else fixed_table()
+        return table(request.candidate, contexts.of(shot.index), controls) if adaptive else fixed_table()
 
     return RenderJob(
         source=request.path,

@@ -20,7 +20,7 @@ from toolchain.kernel import Chroma, FrameSpec, GraphicsMask, apply
 from toolchain.lut import DOMAIN_MAX, Lut3d, OutputFormat, bake, exact
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import model_ids
-from toolchain.models.spec import Controls, ShotTone
+from toolchain.models.spec import Controls, ShotContext, ShotTone
 from toolchain.video.facts import ColorInterpretation
 
 BT709 = ColorInterpretation(matrix="bt709", primaries="bt709", range="limited", chroma_location="left")
@@ -305,7 +305,7 @@ def code_errors(planes, spec: FrameSpec, model, size):
 def catalogue_model(model_id, planes):
     """The model as the pipeline binds it: guarded, and given the picture's own histogram."""
     counts, _ = np.histogram(np.clip((planes[0] - 16.0) / 219, 0, 1), bins=256, range=(0, 1))
-    return bind_guarded(model_id, ShotTone(histogram=tuple(counts / counts.sum())), Controls())
+    return bind_guarded(model_id, ShotContext(ShotTone(histogram=tuple(counts / counts.sum()))), Controls())
 
 
 def decoded_frame(clip):

@@ -17,7 +17,7 @@ from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_
 from toolchain.models.anchor import anchored
 from toolchain.models.curves import BT2020_WEIGHTS, grey_nits, largest_component, luminance, smoothstep
 from toolchain.models.registry import check_parameters, get_model
-from toolchain.models.spec import Controls, FloatArray, PixelFunction, ShotTone
+from toolchain.models.spec import Controls, FloatArray, PixelFunction, ShotContext
 
 CAP_KNEE = 0.99
 """Share of the peak from which the cap bends. Higher is a hard clip; lower would touch published white (999.5 of
@@ -34,20 +34,20 @@ SKIN_CHROMA = (0.005, 0.012, 0.11, 0.16)
 GREY_SIGNALS = np.linspace(0, 1.1, 1101)
 
 
-def bind_guarded(model_id: str, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+def bind_guarded(model_id: str, shot: ShotContext | None, controls: Controls) -> PixelFunction:
     """The model as the pipeline and the command line use it: native, then anchored, saturated and guarded.
 
     A model honours the controls its data sheet names: `direct203` names none and stays doing nothing under any
     control but the cap. Raises UsageError for an unknown model and for `controls.extra` it does not take.
     """
-    return guarded(bind_unguarded(model_id, tone, controls), controls)
+    return guarded(bind_unguarded(model_id, shot, controls), controls)
 
 
-def bind_unguarded(model_id: str, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+def bind_unguarded(model_id: str, shot: ShotContext | None, controls: Controls) -> PixelFunction:
     """What `bind_guarded` puts the guards behind; `gamut_clip_share` counts on it how much they change."""
     model = get_model(model_id)
     check_parameters(model.spec, controls.extra)
-    expand = monotone_grey(model.bind(tone, controls))
+    expand = monotone_grey(model.bind(shot, controls))
     if controls.mid_gain_ev is not None and "mid_gain_ev" in model.spec.parameters:
         expand = anchored(expand, controls.mid_gain_ev)
     if "saturation" in model.spec.parameters:

@@ -19,7 +19,7 @@ import numpy as np
 from toolchain.color import tonescale
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse
 from toolchain.models.curves import grey_nits, luminance, scaled_highlights
-from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction, ShotTone
+from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction, ShotContext
 
 PUBLISHED_PEAK_NITS = 1000.0
 KNEE_SIGNAL = 0.6
@@ -32,7 +32,7 @@ class Direct203:
 
     spec: ModelSpec
 
-    def bind(self, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+    def bind(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
         return lambda rgb: tonescale.direct203(np.asarray(rgb, dtype=np.float64))
 
 
@@ -42,7 +42,7 @@ class Bt2446A:
 
     spec: ModelSpec
 
-    def bind(self, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+    def bind(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
         return lambda rgb: tonescale.bt2446a_expand(_signal(rgb), controls.peak_nits)
 
 
@@ -53,7 +53,7 @@ class PublishedCurve:
     spec: ModelSpec
     curve: Callable[[FloatArray], FloatArray]
 
-    def bind(self, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+    def bind(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
         return _with_peak(lambda rgb: self.curve(_signal(rgb)), controls.peak_nits)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -28,6 +29,24 @@ class ParameterSpec(_Spec):
     help: str
 
 
+class WeightsSpec(_Spec):
+    """Where a model's weights come from and what they may be used for.
+
+    Shipped weights name their `file` in the package toolchain.models.shipped and no `url`; published ones are
+    fetched by `agent models pull` (`file`: their name there).
+    """
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="file name, without a folder")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(gt=0)
+    url: str | None = Field(default=None, pattern=r"^https://")
+    credit: str = Field(description="who made them, and where they are described")
+
+    @property
+    def shipped(self) -> bool:
+        return self.url is None
+
+
 class ModelSpec(_Spec):
     """One catalogue entry, read from configs/models/<id>.yaml."""
 
@@ -46,6 +65,14 @@ class ModelSpec(_Spec):
     filters: tuple[str, ...] = Field(
         default=(), description="restore only: FFmpeg filter with options, {name} = parameter"
     )
+    weights: WeightsSpec | None = Field(default=None, description="networks only")
+    size_multiple: int = Field(default=1, ge=1, description="heights and widths are padded to it")
+    tiling: bool = Field(default=True, description="tiles with an overlap give the same picture as the whole")
+    overlap_px: int = Field(default=0, ge=0, description="how far a pixel's surround reaches, for tiles")
+    precisions: tuple[Literal["fp32", "fp16", "bf16"], ...] = ("fp32",)
+    temporal_frames: int = Field(default=1, ge=1, description="frames one output frame is made of")
+    input: str = Field(default="display-linear BT.2020, 1.0 = SDR white", description="transfer, primaries, range")
+    output: str = Field(default="BT.2020 R, G, B in nits", description="transfer, primaries, range")
 
 
 class Controls(_Spec):
@@ -75,13 +102,30 @@ class ShotTone(_Spec):
         return float((np.searchsorted(cumulative, percent / 100.0 * cumulative[-1]) + 0.5) / len(self.histogram))
 
 
+Picture = NDArray[np.float32]
+"""HxWx3, float32: one picture in display-linear BT.2020, 1.0 = SDR white."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShotContext:
+    """What a model may know of the shot it is bound to.
+
+    `pictures`: key frames, display-linear BT.2020 (1.0 = SDR white), longer side at most 480; `full_size`: (height,
+    width) of the frames they were made of.
+    """
+
+    tone: ShotTone
+    pictures: tuple[Picture, ...] = ()
+    full_size: tuple[int, int] = (1080, 1920)
+
+
 class PointwiseModel(Protocol):
     """A model whose output pixel depends on its input pixel and on numbers held over the shot."""
 
     @property
     def spec(self) -> ModelSpec: ...
 
-    def bind(self, tone: ShotTone | None, controls: Controls) -> PixelFunction:
-        """Fix the shot and the controls. `tone` None: the whole range is in use. The result must accept any
+    def bind(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
+        """Fix the shot and the controls. `shot` None: the whole range is in use. The result must accept any
         finite input >= 0, in float64, and is not yet guarded (see toolchain.models.guards)."""
         ...

@@ -14,7 +14,7 @@ import numpy as np
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse
 from toolchain.errors import UsageError
 from toolchain.models.curves import largest_component, luminance, smoothstep
-from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction, ShotTone
+from toolchain.models.spec import Controls, FloatArray, ModelSpec, PixelFunction, ShotContext, ShotTone
 
 KNEE_RANGE = (0.62, 0.85)
 """Signals the knee may take: above the mid-tones the convention fixes, and with room left below white."""
@@ -86,10 +86,10 @@ class Spline:
 
     spec: ModelSpec
 
-    def bind(self, tone: ShotTone | None, controls: Controls) -> PixelFunction:
+    def bind(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
         names = ("strength", "knee_shift", "shadow_depth_ev")
         extra = {name: controls.extra.get(name, self.spec.parameters[name].default) for name in names}
-        curve = fit_curve(tone, controls.peak_nits, **extra)
+        curve = fit_curve(shot.tone if shot else None, controls.peak_nits, **extra)
 
         def expand(rgb: FloatArray) -> FloatArray:
             rgb = np.asarray(rgb, dtype=np.float64)

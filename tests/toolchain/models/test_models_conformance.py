@@ -12,17 +12,17 @@ from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.transfer import pq_eotf_inverse
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec, model_ids
-from toolchain.models.spec import Controls, PixelFunction, ShotTone
+from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
 
 EXPAND = model_ids("sdr2hdr")
 PEAKS = (203.0, 400.0, 1000.0, 4000.0)
 TEN_BIT_SIGNALS = (np.arange(64, 1020) - 64) / 876
 
 
-def shot_tone(mean: float, spread: float) -> ShotTone:
+def shot_tone(mean: float, spread: float) -> ShotContext:
     centres = (np.arange(256) + 0.5) / 256
     shares = np.exp(-(((centres - mean) / spread) ** 2))
-    return ShotTone(histogram=tuple(shares / shares.sum()))
+    return ShotContext(ShotTone(histogram=tuple(shares / shares.sum())))
 
 
 TONES = {"none": None, "dark": shot_tone(0.15, 0.1), "mid": shot_tone(0.45, 0.2), "bright": shot_tone(0.85, 0.1)}

@@ -7,7 +7,7 @@ from toolchain.errors import UsageError
 from toolchain.models.curves import grey_nits
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_model
-from toolchain.models.spec import Controls, ShotTone
+from toolchain.models.spec import Controls, ShotContext, ShotTone
 
 CENTRES = (np.arange(256) + 0.5) / 256
 
@@ -29,7 +29,7 @@ NIGHT = mixture((0.95, 0.08, 0.05), (0.05, 0.6, 0.2))
 
 def nits(tone: ShotTone | None, signals, peak_nits: float = 1000.0, **extra: float) -> np.ndarray:
     controls = Controls(peak_nits=peak_nits, mid_gain_ev=None, extra=extra)
-    return grey_nits(get_model("spline").bind(tone, controls), signals)
+    return grey_nits(get_model("spline").bind(ShotContext(tone) if tone else None, controls), signals)
 
 
 @pytest.mark.parametrize("tone", [None, INTERIOR_WITH_LAMP, SNOW, WHITE_PAGE, NIGHT])

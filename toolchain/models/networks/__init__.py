@@ -1,0 +1,1 @@
+"""Neural networks of the catalogue, one file a family."""

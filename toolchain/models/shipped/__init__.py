@@ -1,0 +1,1 @@
+"""Weights of our own models (safetensors), each with its model card beside it."""

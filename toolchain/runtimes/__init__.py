@@ -1,0 +1,1 @@
+"""Where a network's graphs run: torch, OpenVINO, ONNX Runtime, TensorRT, with the same numbers."""
