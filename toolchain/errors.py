@@ -6,7 +6,8 @@
     ├── QualityNotMet         4   keep the original
     │   └── AlreadyHdr        4   keep the original: there is nothing to expand
     └── EnvironmentNotReady   5   mend the machine, then run the same command again
-        └── SubprocessFailed  5   a program of ours failed: its command and last words are in the message
+        ├── SubprocessFailed  5   a program of ours failed: its command and last words are in the message
+        └── EngineBuildError  5   a network cannot be made ready for a runtime here: choose another runtime
     Interrupted             130   run `agent runs resume`
 
 A message is one sentence: what, the value, what is allowed, the remedy.
@@ -61,6 +62,10 @@ class SubprocessFailed(EnvironmentNotReady):
         self.stderr = stderr
 
 
+class EngineBuildError(EnvironmentNotReady):
+    """A network could not be exported or compiled for a runtime, or its numbers are not those of the network."""
+
+
 class Interrupted(AgentError):
     """The user or the system asked us to stop; the run can be resumed."""
 
@@ -76,6 +81,7 @@ ERROR_BY_NAME: dict[str, type[AgentError]] = {
         QualityNotMet,
         AlreadyHdr,
         EnvironmentNotReady,
+        EngineBuildError,
         Interrupted,
     )
 }
