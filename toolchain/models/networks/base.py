@@ -7,6 +7,7 @@ flickers) and `render` (picture and numbers -> picture). A restoring network has
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -81,6 +82,13 @@ class SdrToHdrNetwork(Network):
     def shrink(self, rgb: Tensor) -> Tensor:
         """The small picture that `condition` takes, made of a full one the way the network was trained."""
         raise NotImplementedError
+
+    def numbers_of(self, rgb: Tensor, condition: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The numbers of a full picture, exactly as published. `condition`: an engine in place of the method.
+
+        A network whose numbers are not all seen in the small picture overrides it.
+        """
+        return (condition or self.condition)(self.shrink(rgb))
 
     def condition(self, small: Tensor) -> Tensor:
         raise NotImplementedError

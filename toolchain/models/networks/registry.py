@@ -13,7 +13,7 @@ from toolchain.errors import UsageError
 if TYPE_CHECKING:
     from toolchain.models.networks.base import Network
 
-NETWORKS: tuple[tuple[str, str, str], ...] = ()
+NETWORKS: tuple[tuple[str, str, str], ...] = (("agcm", "agcm", "Agcm"),)
 """(model id, module below toolchain.models.networks, class without arguments), in catalogue order."""
 
 
