@@ -8,13 +8,13 @@ segment is encoded, the one before it is decoded again, and its light level meas
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import av
 import numpy as np
@@ -23,11 +23,12 @@ from pydantic import BaseModel, ConfigDict
 
 from toolchain.errors import InputError
 from toolchain.events import Emit, Progress
+from toolchain.expanders import Expander, FrameFunction
 from toolchain.files import write_atomic
-from toolchain.kernel import FrameSpec, GraphicsMask, apply
-from toolchain.lut import Lut3d, OutputFormat
-from toolchain.segments import Segment, ShotTables
-from toolchain.video.decode import decode_frames, planes
+from toolchain.kernel import FrameSpec
+from toolchain.lut import OutputFormat
+from toolchain.segments import Segment
+from toolchain.video.decode import decode_frames
 from toolchain.video.encode import SegmentEncoder, coded_size, new_frame, plane_views, url
 from toolchain.video.facts import VideoFacts
 from toolchain.video.measure import LightLevelMeter
@@ -56,12 +57,20 @@ class SegmentReport(BaseModel):
     max_fall: int | None = None
 
 
+class FrameRestorer(Protocol):
+    """A network that mends a frame before it is expanded; any thread may call it."""
+
+    def restore(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame at 10 bits or more, same chroma format, colour tags and time."""
+        ...
+
+
 @dataclass(frozen=True)
 class RenderJob:
     """All that decides the rendered pictures.
 
-    `pts`: the source's presentation times in the stream's time base, one a frame. `mask_of(shot)`: the shot's
-    graphics mask of 16x16 blocks, or None; where it is set, `graphics_table` (doing nothing) takes over.
+    `pts`: the source's presentation times in the stream's time base, one a frame. `restorers` run after the filters,
+    in order.
     """
 
     source: Path
@@ -69,11 +78,10 @@ class RenderJob:
     pts: NDArray[np.int64]
     segments: Sequence[Segment]
     filters: Sequence[tuple[str, str]]
-    tables: ShotTables
-    mask_of: Callable[[int], NDArray[np.float32] | None]
-    graphics_table: Lut3d
+    expander: Expander
     output: OutputSpec
     folder: Path
+    restorers: Sequence[FrameRestorer] = ()
 
     def segment_path(self, segment: Segment) -> Path:
         return self.folder / f"{segment.index:05d}.mkv"
@@ -125,8 +133,7 @@ def _encode(
     in_flight: deque[Future[av.VideoFrame]] = deque()
     with _open_encoder(job, segment) as encoder:
         for number, frame in islice(frames, segment.end_frame - segment.start_frame):
-            mask = job.mask_of(job.tables.shot_at(number).index)
-            in_flight.append(kernels.submit(_expand, job, frame, job.tables.table_at(number), mask))
+            in_flight.append(kernels.submit(_expand, job, frame, job.expander.at(number)))
             if len(in_flight) == FRAMES_IN_FLIGHT:
                 encoder.write(in_flight.popleft().result())
             if number % PROGRESS_EVERY_FRAMES == 0:
@@ -145,12 +152,13 @@ def _open_encoder(job: RenderJob, segment: Segment) -> SegmentEncoder:
     return SegmentEncoder(path, job.output, width, height, video.sample_aspect_ratio, video.time_base, rate)
 
 
-def _expand(job: RenderJob, frame: av.VideoFrame, table: Lut3d, mask: NDArray[np.float32] | None) -> av.VideoFrame:
-    """One decoded frame through the kernel into a new encoder frame, at the same time."""
+def _expand(job: RenderJob, frame: av.VideoFrame, expand: FrameFunction) -> av.VideoFrame:
+    """One decoded frame, restored and expanded into a new encoder frame, at the same time."""
+    for restorer in job.restorers:
+        frame = restorer.restore(frame)
     expanded = new_frame(job.output, *coded_size(job.output, frame.width, frame.height))
     target = plane_views(expanded)
-    graphics = None if mask is None else GraphicsMask(mask, job.graphics_table)
-    apply(planes(frame), target, _frame_spec(frame, job), table, graphics)
+    expand(frame, target, _frame_spec(frame, job))
     _repeat_edges(target[0], frame.width, frame.height)
     expanded.pts = frame.pts
     return expanded

@@ -1,12 +1,12 @@
-"""How a video is cut into resumable pieces, and which colour table each frame gets."""
+"""How a video is cut into resumable pieces, and what is held over a shot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, TypeVar
 
-from toolchain.lut import Lut3d, blend
 from toolchain.video.shots import Shot
 
 EASE_S = 1.0
@@ -35,51 +35,58 @@ def plan_segments(shots: Sequence[Shot], pts: Sequence[int], time_base: Fraction
     return segments
 
 
-class ShotTables:
-    """The LUT of every frame: held over a shot, eased across boundaries that are not cuts.
+Value = TypeVar("Value")
 
-    `bake_shot(shot)` makes a shot's table; equal shots may return the same object. Only the shots around the frame
-    being rendered are kept.
+
+@dataclass(frozen=True)
+class Held(Generic[Value]):
+    """What one frame gets: its shot's own value and, near a boundary that is no cut, a share of the neighbour's."""
+
+    shot: Shot
+    own: Value
+    other: Value | None = None
+    other_share: float = 0.0
+
+
+class ShotValues(Generic[Value]):
+    """A value made once a shot and held over it, eased across boundaries that are not cuts.
+
+    `make(shot)` makes a shot's value; equal shots may return the same object, which is then not eased. Only the shots
+    around the frame being rendered are kept. Frames are asked for in rising order.
     """
 
-    def __init__(self, shots: Sequence[Shot], frame_rate: float, bake_shot: Callable[[Shot], Lut3d]):
+    def __init__(self, shots: Sequence[Shot], frame_rate: float, make: Callable[[Shot], Value]):
         self._shots = shots
         self._ease_frames = max(1, round(EASE_S * frame_rate))
-        self._bake_shot = bake_shot
-        self._tables: dict[int, Lut3d] = {}
+        self._make = make
+        self._values: dict[int, Value] = {}
         self._current = 0
 
-    def shot_at(self, number: int) -> Shot:
-        """The shot that holds frame `number`; frames are asked for in rising order."""
+    def at(self, number: int) -> Held[Value]:
+        """What frame `number` gets."""
+        shot = self._shot_at(number)
+        own = self._value(shot.index)
+        half = self._ease_frames / 2
+        if not shot.hard_cut and shot.index > 0 and number - shot.start_frame < half:
+            share = 0.5 - (number - shot.start_frame + 0.5) / self._ease_frames
+            return self._held(shot, own, shot.index - 1, share)
+        following = shot.index + 1
+        to_boundary = shot.end_frame - number
+        if following < len(self._shots) and not self._shots[following].hard_cut and to_boundary <= half:
+            return self._held(shot, own, following, 0.5 - (to_boundary - 0.5) / self._ease_frames)
+        return Held(shot, own)
+
+    def _held(self, shot: Shot, own: Value, other_index: int, share: float) -> Held[Value]:
+        other = self._value(other_index)
+        return Held(shot, own) if other is own or share <= 0 else Held(shot, own, other, share)
+
+    def _shot_at(self, number: int) -> Shot:
         while not self._shots[self._current].start_frame <= number < self._shots[self._current].end_frame:
             self._current += 1 if number >= self._shots[self._current].end_frame else -1
         return self._shots[self._current]
 
-    def table_at(self, number: int) -> Lut3d:
-        """The table for frame `number`."""
-        shot = self.shot_at(number)
-        own = self._table(shot.index)
-        return self._eased(shot, number, own)
-
-    def _eased(self, shot: Shot, number: int, own: Lut3d) -> Lut3d:
-        half = self._ease_frames / 2
-        if not shot.hard_cut and shot.index > 0 and number - shot.start_frame < half:
-            weight = 0.5 - (number - shot.start_frame + 0.5) / self._ease_frames
-            return self._mix(own, self._table(shot.index - 1), weight)
-        following = shot.index + 1
-        if following < len(self._shots) and not self._shots[following].hard_cut:
-            to_boundary = shot.end_frame - number
-            if to_boundary <= half:
-                weight = 0.5 - (to_boundary - 0.5) / self._ease_frames
-                return self._mix(own, self._table(following), weight)
-        return own
-
-    @staticmethod
-    def _mix(own: Lut3d, other: Lut3d, weight: float) -> Lut3d:
-        return own if other is own or weight <= 0 else blend(own, other, weight)
-
-    def _table(self, index: int) -> Lut3d:
-        if index not in self._tables:
-            self._tables = {key: table for key, table in self._tables.items() if abs(key - index) <= 1}
-            self._tables[index] = self._bake_shot(self._shots[index])
-        return self._tables[index]
+    def _value(self, index: int) -> Value:
+        if index not in self._values:
+            self._values = {key: value for key, value in self._values.items() if abs(key - index) <= 1}
+            self._values[index] = self._make(self._shots[index])
+        return self._values[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Sequence
 from functools import cache
 
 from agent.frames import ShotContexts
@@ -11,15 +12,16 @@ from agent.workspace import Workspace
 from analysis.schema import Plan
 from toolchain import pipeline
 from toolchain.events import Emit
+from toolchain.expanders import Expander, PictureExpander, TableExpander
 from toolchain.lut import Lut3d, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
 from toolchain.models.restore import restore_filters
-from toolchain.models.spec import Controls, ShotContext
+from toolchain.models.spec import PixelFunction
 from toolchain.pipeline import RenderJob, lut_format
-from toolchain.segments import ShotTables, plan_segments
+from toolchain.segments import plan_segments
 from toolchain.video.decode import deinterlace_filters
-from toolchain.video.facts import FieldOrder
+from toolchain.video.facts import FieldOrder, VideoFacts
 from toolchain.video.shots import Shot
 
 SEGMENT_S = 4.0
@@ -44,33 +46,43 @@ def _job(request: RenderRequest) -> RenderJob:
     scan, pts = workspace.load_scan(), workspace.load_pts()
     video = request.facts.video
     assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
-    contexts = ShotContexts(workspace, video)
-    controls = request.controls
-    adaptive = get_spec(request.candidate).adaptive
-
-    def table(model_id: str, context: ShotContext | None, driven_by: Controls) -> Lut3d:
-        expand = bind_guarded(model_id, context, driven_by)
-        return bake(expand, video.color, lut_format(request.output), request.lut_size)
-
-    @cache
-    def fixed_table() -> Lut3d:
-        return table(request.candidate, None, controls)
-
-    def table_of(shot: Shot) -> Lut3d:
-        return table(request.candidate, contexts.of(shot.index), controls) if adaptive else fixed_table()
-
     return RenderJob(
         source=request.path,
         video=video,
         pts=pts,
         segments=plan_segments(scan.shots, pts.tolist(), video.time_base, SEGMENT_S),
         filters=source_filters(scan.field_order, request.plan),
-        tables=ShotTables(scan.shots, float(video.frame_rate or 25), table_of),
-        mask_of=cache(workspace.load_mask),
-        graphics_table=table("direct203", None, controls.model_copy(update={"extra": {}})),
+        expander=_expander(request, workspace, video, scan.shots),
         output=request.output,
         folder=workspace.segments(request.candidate),
     )
+
+
+def _expander(request: RenderRequest, workspace: Workspace, video: VideoFacts, shots: Sequence[Shot]) -> Expander:
+    """Tables for a model that is pointwise once bound to its shot, whole pictures for the others."""
+    spec = get_spec(request.candidate)
+    contexts = ShotContexts(workspace, video)
+    frame_rate, mask_of = float(video.frame_rate or 25), cache(workspace.load_mask)
+    plain = request.controls.model_copy(update={"extra": {}})
+
+    def bind_shot(shot: Shot) -> PixelFunction:
+        return bind_guarded(request.candidate, contexts.of(shot.index), request.controls)
+
+    def baked(expand: PixelFunction) -> Lut3d:
+        return bake(expand, video.color, lut_format(request.output), request.lut_size)
+
+    nothing = bind_guarded("direct203", None, plain)
+    if not spec.pointwise:
+        return PictureExpander(shots, frame_rate, bind_shot, mask_of, nothing)
+
+    @cache
+    def fixed_table() -> Lut3d:
+        return baked(bind_guarded(request.candidate, None, request.controls))
+
+    def table_of(shot: Shot) -> Lut3d:
+        return baked(bind_shot(shot)) if spec.adaptive else fixed_table()
+
+    return TableExpander(shots, frame_rate, table_of, mask_of, baked(nothing))
 
 
 def source_filters(field_order: FieldOrder, plan: Plan) -> tuple[tuple[str, str], ...]:

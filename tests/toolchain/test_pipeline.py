@@ -12,11 +12,12 @@ import pytest
 from tests.media import make_clip
 from toolchain.errors import InputError
 from toolchain.events import Event, Progress, ignore
+from toolchain.expanders import TableExpander
 from toolchain.lut import bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from toolchain.pipeline import RenderJob, lut_format, render
-from toolchain.segments import Segment, ShotTables
+from toolchain.segments import Segment
 from toolchain.video.decode import decode_frames
 from toolchain.video.encode import read_segment
 from toolchain.video.output import OutputSpec
@@ -40,9 +41,7 @@ def make_job(source: Path, folder: Path, **changes: object) -> RenderJob:
         pts=np.array([frame.pts for frame in decode_frames(source, video)], np.int64),
         segments=[Segment(i, 10 * i, 10 * i + 10) for i in range(3)],
         filters=(),
-        tables=ShotTables(shots, 25.0, lambda _: table),
-        mask_of=lambda _: None,
-        graphics_table=table,
+        expander=TableExpander(shots, 25.0, lambda _: table, lambda _: None, table),
         output=output,
         folder=folder / "segments",
     )

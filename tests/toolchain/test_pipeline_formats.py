@@ -11,11 +11,12 @@ import pytest
 from tests.toolchain.video.clips import make, pattern
 from tests.toolchain.video.segments import frame_times
 from toolchain.events import ignore
+from toolchain.expanders import TableExpander
 from toolchain.lut import bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from toolchain.pipeline import RenderJob, lut_format, render
-from toolchain.segments import ShotTables, plan_segments
+from toolchain.segments import plan_segments
 from toolchain.video.encode import plane_views
 from toolchain.video.facts import VideoFacts
 from toolchain.video.output import Codec, OutputSpec
@@ -38,7 +39,7 @@ def rendered(source: Path, video: VideoFacts, codec: Codec, folder: Path) -> lis
     table = bake(bind_guarded("direct203", None, Controls()), video.color, lut_format(output), size=17)
     job = RenderJob(
         source=source, video=video, pts=np.array(times), segments=plan_segments(shots, times, video.time_base, 4.0),
-        filters=(), tables=ShotTables(shots, 25.0, lambda _: table), mask_of=lambda _: None, graphics_table=table,
+        filters=(), expander=TableExpander(shots, 25.0, lambda _: table, lambda _: None, table),
         output=output, folder=folder,
     )  # fmt: skip
     render(job, ignore)

@@ -9,8 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.lut import Lut3d
-from toolchain.segments import ShotTables, plan_segments
+from toolchain.segments import ShotValues, plan_segments
 from toolchain.video.shots import Shot
 
 
@@ -25,8 +24,10 @@ def shots_of(lengths: list[int], cuts: list[bool] | None = None) -> list[Shot]:
     return shots
 
 
-def table(level: float) -> Lut3d:
-    return Lut3d(np.pad(np.full((8, 3), level, np.float32), ((0, 0), (0, 1))), 2)
+def level_at(values: ShotValues[float], number: int) -> float:
+    held = values.at(number)
+    other = held.own if held.other is None else held.other
+    return held.own + held.other_share * (other - held.own)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=30), st.floats(0.1, 10))
@@ -44,15 +45,15 @@ def test_segments_cover_every_frame_once_and_begin_at_shots(lengths: list[int], 
 
 
 def test_table_is_held_over_a_shot_and_changes_at_a_cut() -> None:
-    tables = ShotTables(shots_of([50, 50]), 25.0, lambda shot: table(100.0 * (1 + shot.index)))
-    levels = [float(tables.table_at(n).table[0, 0]) for n in range(100)]
+    tables = ShotValues(shots_of([50, 50]), 25.0, lambda shot: 100.0 * (1 + shot.index))
+    levels = [level_at(tables, n) for n in range(100)]
     assert levels == [100.0] * 50 + [200.0] * 50
 
 
 def test_table_is_eased_where_no_cut_explains_a_change() -> None:
     shots = shots_of([50, 50], cuts=[False, False])
-    tables = ShotTables(shots, 25.0, lambda shot: table(100.0 * (1 + shot.index)))
-    levels = np.array([float(tables.table_at(n).table[0, 0]) for n in range(100)])
+    tables = ShotValues(shots, 25.0, lambda shot: 100.0 * (1 + shot.index))
+    levels = np.array([level_at(tables, n) for n in range(100)])
     assert levels[0] == 100.0
     assert levels[-1] == 200.0
     steps = np.diff(levels)
@@ -62,7 +63,7 @@ def test_table_is_eased_where_no_cut_explains_a_change() -> None:
 
 def test_a_resumed_render_sees_the_same_tables() -> None:
     shots = shots_of([30, 60, 40], cuts=[False, False, False])
-    whole = ShotTables(shots, 30.0, lambda shot: table(100.0 + 50 * shot.index))
-    resumed = ShotTables(shots, 30.0, lambda shot: table(100.0 + 50 * shot.index))
-    expected = [whole.table_at(n).table[0, 0] for n in range(130)]
-    assert [resumed.table_at(n).table[0, 0] for n in range(90, 130)] == expected[90:]
+    whole = ShotValues(shots, 30.0, lambda shot: 100.0 + 50 * shot.index)
+    resumed = ShotValues(shots, 30.0, lambda shot: 100.0 + 50 * shot.index)
+    expected = [level_at(whole, n) for n in range(130)]
+    assert [level_at(resumed, n) for n in range(90, 130)] == expected[90:]

@@ -112,10 +112,12 @@ def _chroma(plane: NDArray, full: tuple[int, int], size: tuple[int, int], locati
         plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
     pixels_x = full[0] / plane.shape[1]
     pixels_y = full[1] / plane.shape[0]
+    if size == full:  # of an odd side the last sample reaches beyond the picture
+        pixels_x, pixels_y = round(pixels_x), round(pixels_y)
     # Offset of the samples from the centre of their pixels, in samples of the (possibly reduced) plane.
     shift_x = 0.5 / pixels_x if wide and location in ("left", "topleft") else 0.0
     shift_y = 0.5 / pixels_y if high and location == "topleft" else 0.0
-    scale_x, scale_y = plane.shape[1] / size[0], plane.shape[0] / size[1]
+    scale_x, scale_y = full[0] / size[0] / pixels_x, full[1] / size[1] / pixels_y
     if (scale_x, scale_y, shift_x, shift_y) == (1.0, 1.0, 0.0, 0.0):
         return plane
     to_source = np.array(
