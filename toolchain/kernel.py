@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.color.ycbcr import code_range, ycbcr_to_rgb_matrix
 from toolchain.errors import InputError, UsageError
+from toolchain.gain_grid import GUIDE_WEIGHTS, GainGrid
 from toolchain.kernel_rows import MASK_BLOCK, convert_frame
 from toolchain.lut import Lut3d, OutputFormat
 from toolchain.video.facts import ColorInterpretation
@@ -88,13 +89,21 @@ class GraphicsMask:
     lut: Lut3d
 
 
-def apply(planes: Planes, out: Planes, spec: FrameSpec, lut: Lut3d, graphics: GraphicsMask | None = None) -> None:
+def apply(
+    planes: Planes,
+    out: Planes,
+    spec: FrameSpec,
+    lut: Lut3d,
+    graphics: GraphicsMask | None = None,
+    gain: GainGrid | None = None,
+) -> None:
     """Converts one frame from `planes` into `out` (uint16, BT.2020 nc, limited range, legal codes, rounded half up).
 
     Both are 2-D arrays (rows, columns) of at least `spec.input_shapes` and `spec.output_shapes`; rows may be further
     apart than they are long. Input chroma is read where `spec.color.chroma_location` says, by linear interpolation;
     output chroma is at "topleft" (BT.2020 and HDR10), low-passed by [1 2 1] / 4 along each subsampled direction.
-    Edges are repeated. Raises UsageError for planes, tables or masks that do not fit the spec.
+    Edges are repeated. With `gain`, its stack takes the place of `lut`, which must be of the same kind; graphics lie
+    on top. Raises UsageError for planes, tables, masks or grids that do not fit the spec.
     """
     if lut.bit_depth != spec.output.bit_depth:
         raise UsageError(f"A LUT of {lut.bit_depth}-bit codes does not fit {spec.output.bit_depth}-bit output.")
@@ -106,16 +115,18 @@ def apply(planes: Planes, out: Planes, spec: FrameSpec, lut: Lut3d, graphics: Gr
     if spec.chroma == "4:0:0":
         inputs *= 3  # the matrix takes nothing from the second and third
     mask, graphics_table = _mask(graphics, spec, lut)
+    to_grid = _grid_matrix(spec.bit_depth, _plane_matrix(spec), spec.color.range, lut.size, lut.domain_max)
     convert_frame(
         tuple(flat for flat, _ in inputs),
         tuple(stride for _, stride in inputs),
         (spec.width, spec.height),
         _STEP[spec.chroma],
         _shift(spec),
-        _grid_matrix(spec.bit_depth, _plane_matrix(spec), spec.color.range, lut.size, lut.domain_max),
+        to_grid,
         (_read_only(lut.table), graphics_table),
         lut.size,
         mask,
+        _gain(gain, lut, to_grid),
         tuple(flat for flat, _ in outputs),
         tuple(stride for _, stride in outputs),
         _STEP[spec.output.chroma],
@@ -173,6 +184,21 @@ def _mask(
         )
     weights = np.clip(graphics.weights, 0.0, 1.0).astype(np.float32, order="C")
     return _read_only(weights), _read_only(graphics.lut.table)
+
+
+def _gain(gain: GainGrid | None, lut: Lut3d, to_grid: Floats) -> tuple[Floats, Floats, Floats]:
+    """The grid (no bins: none), its stack, and the row that takes the three planes' codes and 1 to bins."""
+    if gain is None:
+        return _read_only(np.empty((0, 0, 0), np.float32)), _read_only(lut.table), _read_only(to_grid[0])
+    stack = gain.stack
+    if (stack.size, stack.domain_max, stack.bit_depth) != (lut.size, lut.domain_max, lut.bit_depth):
+        raise UsageError(
+            f"A gain stack of size {stack.size} and {stack.bit_depth} bits does not fit a LUT of size {lut.size} and "
+            f"{lut.bit_depth} bits: bake both alike."
+        )
+    signal_to_bins = (len(gain.values) - 1) * lut.domain_max / (lut.size - 1) ** 2
+    row = (signal_to_bins * np.asarray(GUIDE_WEIGHTS) @ to_grid).astype(np.float32)
+    return _read_only(gain.values), _read_only(stack.table), _read_only(row)
 
 
 def _flat_input(plane: NDArray[Any], shape: Shape, sample: np.dtype[Any]) -> tuple[NDArray[Any], int]:

@@ -4,6 +4,8 @@ Each luma row: its chroma is widened to full size, every pixel becomes a tetrahe
 (loops that vectorise), then four table rows are mixed (one 128-bit vector holds Y', Cb, Cr), and the chroma that
 comes out is filtered down again. Rows are worked on in chunks that stay in the first-level cache.
 
+With a gain grid (`toolchain.gain_grid`) the table is a stack; what that adds is in `toolchain.kernel_gain`.
+
 Compiled on first use for the dtype met (uint8 or uint16 in; seconds), then cached by numba. The GIL is released:
 frames run in parallel on threads. `benchmarks/colour_stage.py` measures it.
 """
@@ -18,6 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from toolchain.jit import jit
+from toolchain.kernel_gain import choose_tables, grid_line, guide_pixels, interpolate_pairs, slice_grid
 
 _intrinsic: Any = intrinsic
 """Untyped: numba itself passes the decorated function's first argument."""
@@ -107,10 +110,11 @@ def _widen(padded, columns, step, shift, out):
 
 
 @jit
-def _locate(first, second, third, matrix, size, offsets, weights):
+def _locate(first, second, third, matrix, size, depth, offsets, weights):
     """Each pixel's tetrahedron: byte offsets of three of its table rows, and the cell's fractions sorted downwards.
 
-    `matrix` (3, 4) takes codes to squared grid coordinates of R, G, B; they are clamped to the grid.
+    `matrix` (3, 4) takes codes to squared grid coordinates of R, G, B; they are clamped to the grid. `depth`: table
+    rows a grid point has.
     """
     r0, r1, r2, r3 = matrix[0, 0], matrix[0, 1], matrix[0, 2], matrix[0, 3]
     g0, g1, g2, g3 = matrix[1, 0], matrix[1, 1], matrix[1, 2], matrix[1, 3]
@@ -118,7 +122,11 @@ def _locate(first, second, third, matrix, size, offsets, weights):
     zero = np.float32(0)
     top = np.nextafter(np.float32(size - 1), zero)  # so that the last cell, not one beyond, holds the end
     # Offsets as float32: exact, for they are multiples of 16 below 2**28, and 32-bit lanes all the way.
-    row_r, row_g, row_b = np.float32(16 * size * size), np.float32(16 * size), np.float32(16)
+    row_r, row_g, row_b = (
+        np.float32(16 * depth * size * size),
+        np.float32(16 * depth * size),
+        np.float32(16 * depth),
+    )
     diagonal = row_r + row_g + row_b
     corner, second_row, third_row = offsets[0], offsets[1], offsets[2]
     high_row, middle_row, low_row = weights[0], weights[1], weights[2]
@@ -229,11 +237,28 @@ def _finish_chroma(y, height, step, ring, scratch, columns, plane, stride):
 
 
 @jit
-def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, mask, out, out_strides, out_step):
+def _convert_gained_chunk(
+    codes, matrix, stack, size, gain_line, start, width, row, offsets, weights, luma, blue, red
+):
+    """One run of pixels from column `start` on through a stack of tables, at the gain the grid has there."""
+    depth = len(stack) // size**3
+    guide, share = np.empty(len(luma), np.float32), np.empty(len(luma), np.float32)
+    _locate(codes[0], codes[1], codes[2], matrix, size, depth, offsets, weights)
+    guide_pixels(codes[0], codes[1], codes[2], row, guide)
+    slice_grid(gain_line, start, width, guide, share)
+    choose_tables(depth, share, offsets)
+    interpolate_pairs(stack, size, depth, offsets, weights, share, luma, blue, red)
+
+
+@jit
+def convert_frame(
+    planes, strides, picture, step, shift, matrix, tables, size, mask, gain, out, out_strides, out_step
+):
     """One frame. Planes are flat and C-contiguous; strides count samples; see `toolchain.kernel.apply`.
 
     `picture` (width, height); `step` and `shift` of the input chroma, `out_step` of the output's, each (x, y);
-    `tables` (LUT, graphics LUT); `mask` (blocks down, blocks across) float32, of no rows where there is none.
+    `tables` (LUT, graphics LUT); `mask` (blocks down, blocks across) float32, of no rows where there is none; `gain`
+    (grid (bins, rows, columns), stack, guide row (4,)), the grid of no bins where there is none.
     """
     width, height = picture
     columns, rows, out_columns = -(-width // step[0]), -(-height // step[1]), -(-width // out_step[0])
@@ -243,19 +268,31 @@ def convert_frame(planes, strides, picture, step, shift, matrix, tables, size, m
     luma, rings = np.empty(CHUNK, np.float32), np.empty((2, 3, width), np.float32)
     graphics, share = np.empty((3, CHUNK), np.float32), np.empty(CHUNK, np.float32)
     line = np.zeros(mask.shape[1] + 2, np.float32)
+    grid, stack, guide_row = gain
+    gain_line = np.empty(grid.shape[0::2], np.float32)
 
     for y in range(height):
         _upsample_row(planes[1], strides[1], columns, rows, y, step, shift, scratch, chroma_in[0])
         _upsample_row(planes[2], strides[2], columns, rows, y, step, shift, scratch, chroma_in[1])
         if len(mask) > 0:
             _mask_line(mask, y, line)
+        if len(grid) > 0:
+            grid_line(grid, y, height, gain_line)
         for x in range(0, width, CHUNK):
             n = min(CHUNK, width - x)
             source = planes[0][y * strides[0] + x : y * strides[0] + x + n]
-            _locate(source, chroma_in[0, x:], chroma_in[1, x:], matrix, size, offsets, weights)
+            codes = (source, chroma_in[0, x:], chroma_in[1, x:])
             blue, red = rings[0, y % 3, x : x + n], rings[1, y % 3, x : x + n]
-            _interpolate(tables[0], size, offsets, weights, luma[:n], blue, red)
+            if len(grid) > 0:
+                _convert_gained_chunk(
+                    codes, matrix, stack, size, gain_line, x, width, guide_row, offsets, weights, luma[:n], blue, red
+                )
+            else:
+                _locate(source, codes[1], codes[2], matrix, size, 1, offsets, weights)
+                _interpolate(tables[0], size, offsets, weights, luma[:n], blue, red)
             if len(mask) > 0 and _mask_pixels(line, x, share[:n]):
+                if len(grid) > 0:  # the offsets are the stack's
+                    _locate(source, codes[1], codes[2], matrix, size, 1, offsets, weights)
                 _interpolate(tables[1], size, offsets, weights, graphics[0, :n], graphics[1], graphics[2])
                 _mix_towards(luma[:n], graphics[0], share)
                 _mix_towards(blue, graphics[1], share)
