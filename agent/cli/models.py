@@ -1,52 +1,61 @@
-"""`agent models list|show|apply`."""
+"""`agent models list|show|pull|apply`."""
 
 from __future__ import annotations
 
+import json
 import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.cli.commands import JsonOption
+from agent.cli.models_pull import pull
 from agent.cli.render import show, write_line
 
+if TYPE_CHECKING:
+    from toolchain.models.spec import ModelSpec
+
 app = typer.Typer(help="Look at the catalogue, and try a model on a still.", no_args_is_help=True)
+TASK_TITLES = {"sdr2hdr": "SDR to HDR", "restore": "Restoration, in the order it runs"}
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="A catalogue id, see `agent models list`.")]
 
 
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> int:
-    """List the catalogue."""
+    """List the catalogue: what each model is, whether it can run here, what it costs and under which licence."""
     from toolchain.models.registry import specs
+    from toolchain.models.weights import state
 
+    task = ""
     for spec in specs():
         if json_output:
-            write_line(sys.stdout, spec.model_dump_json())
-        else:
-            show(f"{spec.id:<12} {spec.task:<8} {spec.cost_class:<7} {spec.licence:<12} {spec.title}")
+            write_line(sys.stdout, _as_json(spec))
+            continue
+        if spec.task != task:
+            show(f"{TASK_TITLES[spec.task]}:")
+            task = spec.task
+        show(_row(spec.id, state(spec).name, spec.cost_class, spec.licence.split(" (")[0], spec.title))
     return 0
 
 
 @app.command("show")
 def show_model(model_id: ModelId, json_output: JsonOption = False) -> int:
-    """Show one entry: what it does, where it comes from, and its parameters."""
+    """Show one entry: what it does, where it comes from, its state, its weights, its contract, its parameters."""
     from toolchain.models.registry import get_spec
 
     spec = get_spec(model_id)
     if json_output:
-        write_line(sys.stdout, spec.model_dump_json())
+        write_line(sys.stdout, _as_json(spec))
         return 0
-    rows = [
-        f"{name:<11} {getattr(spec, name)}" for name in ("id", "title", "task", "source", "licence", "cost_class")
-    ]
-    rows.append(f"{'suits':<11} {', '.join(spec.suits) or 'anything'}")
-    for name, parameter in spec.parameters.items():
-        allowed = f"{parameter.minimum:g}..{parameter.maximum:g} {parameter.unit}".strip()
-        rows.append(f"{name:<18} {parameter.default:g} ({allowed})  {parameter.help}")
-    for row in rows:
-        show(row)
+    for name, value in _facts(spec):
+        show(f"{name:<18} {value}")
     return 0
+
+
+app.command("pull")(pull)
 
 
 @app.command("apply")
@@ -70,3 +79,51 @@ def apply_model(
     apply_to_still(model_id, image, output, controls, overwrite)
     show(output)
     return 0
+
+
+def _row(model_id: str, state: str, cost: str, licence: str, title: str) -> str:
+    """One line of the table, at most 100 columns; `agent models show` tells what does not fit."""
+    left = f"  {model_id:<14} {state:<13} {cost:<6} {licence:<17} "
+    return left + textwrap.shorten(title, 100 - len(left), placeholder=" ...")
+
+
+def _as_json(spec: ModelSpec) -> str:
+    """The data sheet as one JSON object, with `state` and `state_message`."""
+    from toolchain.models.weights import state
+
+    found = state(spec)
+    return json.dumps(
+        {**spec.model_dump(mode="json"), "state": found.name, "state_message": found.message}, ensure_ascii=False
+    )
+
+
+def _facts(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    from toolchain.models.weights import state
+
+    found = state(spec)
+    for name in ("id", "title", "task", "source", "licence", "cost_class"):
+        yield name, getattr(spec, name)
+    yield "suits", ", ".join(spec.suits) or "anything"
+    yield "state", f"{found.name}: {found.message}" if found.ready else found.message
+    yield from _contract(spec)
+    if spec.weights is not None:
+        yield "weights", f"{spec.weights.file}, {spec.weights.size_bytes} bytes, SHA-256 {spec.weights.sha256}"
+        yield "weights from", spec.weights.url or "this product"
+        yield "weights credit", spec.weights.credit
+    for name, parameter in spec.parameters.items():
+        allowed = f"{parameter.minimum:g}..{parameter.maximum:g} {parameter.unit}".strip()
+        yield name, f"{parameter.default:g} ({allowed})  {parameter.help}"
+
+
+def _contract(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    """What goes in, what comes out, and how a picture may be cut. FFmpeg's filters take pictures as they are."""
+    if spec.filters:
+        return
+    yield "input", spec.input
+    yield "output", spec.output
+    if spec.pointwise:
+        yield "pixels", "each by itself" + (", under numbers held over a shot" if spec.adaptive else "")
+    elif spec.tiling:
+        yield "tiles", f"overlap {spec.overlap_px} px, sizes in multiples of {spec.size_multiple}"
+    else:
+        yield "tiles", f"none: whole pictures, sizes in multiples of {spec.size_multiple}"

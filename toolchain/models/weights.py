@@ -64,7 +64,7 @@ def state(spec: ModelSpec) -> ModelState:
     """A quick look that reads no weights: damage shows itself, and is told, when a network is loaded."""
     weights = spec.weights
     if weights is None:
-        return ModelState("built in", "needs no weights")
+        return ModelState("built in", "it needs no weights")
     if weights.shipped:
         if files("toolchain.models.shipped").joinpath(weights.file).is_file():
             return ModelState("shipped", f"its weights, {weights.file}, come with the product")
@@ -84,6 +84,14 @@ def require_installed(spec: ModelSpec) -> None:
         raise EnvironmentNotReady(found.message)
 
 
+def require_published(spec: ModelSpec) -> WeightsSpec:
+    """The weights that `pull` fetches. Raises UsageError for a model that needs none or brings its own."""
+    if spec.weights is None or spec.weights.shipped:
+        reason = "its weights come with the product" if spec.weights else "it is built in"
+        raise UsageError(f"Model {spec.id!r} needs no download: {reason}.")
+    return spec.weights
+
+
 def pull(
     spec: ModelSpec,
     source_folder: Path | None = None,
@@ -99,7 +107,7 @@ def pull(
     Raises UsageError for a model without published weights, InputError for a wrong file in `source_folder`, and
     EnvironmentNotReady when fetching or writing fails; what was fetched so far is kept and resumed.
     """
-    weights = _published(spec)
+    weights = require_published(spec)
     with _locked(weights):
         if _read_converted(weights) is not None:
             return False
@@ -173,12 +181,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], spec: ModelSpec) -> 
 def _first(names: list[str], count: int = 3) -> str:
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
-
-
-def _published(spec: ModelSpec) -> WeightsSpec:
-    if spec.weights is None or spec.weights.shipped:
-        raise UsageError(f"Model {spec.id!r} needs no download: {state(spec).message}.")
-    return spec.weights
 
 
 def _original(weights: WeightsSpec) -> Path:
