@@ -1,0 +1,215 @@
+"""How well models give back graded masters they have not seen: `python -m training.itm_eval --help`.
+
+Every model runs as the pipeline binds it: anchored at a mid-gain of 0, guarded, told the master's peak. Figures are
+taken as is and after one fitted exposure; intervals of differences are bootstrapped over titles, not over clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from rich.progress import track
+
+from toolchain.color.ictcp import delta_e_itp
+from toolchain.color.primaries import convert
+from toolchain.color.pu21 import pu21_encode
+from toolchain.color.transfer import bt1886_eotf
+from toolchain.files import write_atomic
+from toolchain.models.anchor import anchored
+from toolchain.models.curves import luminance
+from toolchain.models.guards import bind_guarded, guarded
+from toolchain.models.lumen import LumenShot, Numbers, Run, expand_with
+from toolchain.models.networks.lumen import LumenShotNetwork
+from toolchain.models.registry import get_spec, model_ids
+from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
+from toolchain.models.weights import state
+from training.itm_data import PairMeta, read_title, title_files
+from training.itm_model import expand as torch_expand
+from training.losses import PSNR_PEAK_PU
+from training.losses import delta_e_itp as torch_delta_e
+from training.losses import pu21_psnr as torch_psnr
+
+Bind = Callable[[ShotContext, Controls], PixelFunction]
+STRIDE = 2
+"""Every other pixel of every other row is judged: 9216 of a picture's 36864."""
+
+EXPOSURES_EV = np.linspace(-1.5, 1.5, 31)
+BOOTSTRAPS = 4000
+
+
+@dataclass(frozen=True)
+class Score:
+    """One model on one clip. PU21-PSNR in dB and mean dE-ITP, as is and after the one exposure that fits best."""
+
+    psnr_db: float
+    delta_e: float
+    psnr_exposed_db: float
+    delta_e_exposed: float
+
+
+# Models under test
+
+
+def catalogue_models(wanted: Sequence[str] = ()) -> dict[str, Bind]:
+    """The SDR-to-HDR models of the catalogue whose weights are here, or those that are `wanted`."""
+    ids = [i for i in model_ids("sdr2hdr") if state(get_spec(i)).ready and (not wanted or i in wanted)]
+    return {i: _catalogue_bind(i) for i in ids}
+
+
+def _catalogue_bind(model_id: str) -> Bind:
+    return lambda shot, controls: bind_guarded(model_id, shot, controls)
+
+
+def trained_models(folder: Path) -> dict[str, Bind]:
+    """`lumen-*.json` and `lumen-*.safetensors` of a training's folder, by name, bound as the catalogue would."""
+    models: dict[str, Bind] = {}
+    for path in sorted(folder.glob("lumen-*.json")):
+        models[path.stem] = _fixed_bind(Numbers.model_validate_json(path.read_text(encoding="utf-8")))
+    for path in sorted(folder.glob("lumen-*.safetensors")):
+        models[path.stem] = _shot_bind(_torch_run(path))
+    return models
+
+
+def _fixed_bind(numbers: Numbers) -> Bind:
+    return lambda _, controls: _finished(expand_with(numbers, controls.peak_nits), controls)
+
+
+def _shot_bind(run: Run) -> Bind:
+    model = LumenShot(get_spec("direct203"), run)  # the sheet is not read: only key frames and controls count
+    return lambda shot, controls: _finished(
+        expand_with(model.numbers(shot.pictures, controls), controls.peak_nits), controls
+    )
+
+
+def _finished(expand: PixelFunction, controls: Controls) -> PixelFunction:
+    return guarded(anchored(expand, controls.mid_gain_ev or 0.0), controls)
+
+
+def _torch_run(path: Path) -> Run:
+    from safetensors.torch import load_file
+
+    network = LumenShotNetwork().eval()
+    network.load_state_dict(load_file(path), strict=True)
+
+    @torch.inference_mode()
+    def run(inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        numbers = network.condition(torch.from_numpy(inputs["small"]), torch.from_numpy(inputs["controls"]))
+        return {"numbers": numbers.numpy()}
+
+    return run
+
+
+# One clip
+
+
+def judge_title(path: Path, models: Mapping[str, Bind], peak_nits: float | None) -> list[dict[str, object]]:
+    """All clips of a title: {"meta": ..., "scores": {model: Score as a dict}}. `peak_nits` None: the master's own."""
+    pairs = read_title(path)
+    records: list[dict[str, object]] = []
+    oracle = fitted_oracle(pairs.sdr, pairs.hdr, pairs.metas)
+    for i, meta in enumerate(pairs.metas):
+        light = convert(bt1886_eotf(pairs.sdr[i].astype(np.float32) / 255), "bt709", "bt2020").astype(np.float32)
+        truth = pairs.hdr[i, ::STRIDE, ::STRIDE].astype(np.float64)
+        controls = Controls(peak_nits=float(np.clip(peak_nits or meta.peak_nits, 203, 10000)))
+        shot = _shot_of(light)
+        scores = {name: asdict(_judge(bind(shot, controls), light, truth, name)) for name, bind in models.items()}
+        records.append({"meta": meta.model_dump(), "scores": scores | {"oracle": asdict(oracle[i])}})
+    return records
+
+
+def _shot_of(light: NDArray[np.float32]) -> ShotContext:
+    luma = np.clip(luminance(np.clip(light, 0, None)), 0, 1) ** (1 / 2.4)
+    shares = np.bincount(np.minimum((luma * 256).astype(int), 255).ravel(), minlength=256) / luma.size
+    return ShotContext(ShotTone(histogram=tuple(shares.tolist())), (light,), light.shape[:2])
+
+
+def _judge(expand: PixelFunction, light: NDArray[np.float32], truth: NDArray[np.float64], name: str) -> Score:
+    spatial = name in model_ids("sdr2hdr") and not get_spec(name).pointwise
+    result = expand(light)[::STRIDE, ::STRIDE] if spatial else expand(light[::STRIDE, ::STRIDE])
+    return score(result, truth)
+
+
+def score(result: NDArray[np.floating], truth: NDArray[np.floating]) -> Score:
+    """(H, W, 3) nits, twice."""
+    aimed = pu21_encode(truth)
+
+    def psnr(nits: NDArray[np.floating]) -> float:
+        return float(10 * np.log10(PSNR_PEAK_PU**2 / (np.mean((pu21_encode(nits) - aimed) ** 2) + 1e-6)))
+
+    few = np.s_[::3, ::3]
+    coarse = [np.mean((pu21_encode(result[few] * 2.0**ev) - aimed[few]) ** 2) for ev in EXPOSURES_EV]
+    exposed = result * 2.0 ** EXPOSURES_EV[int(np.argmin(coarse))]
+    if psnr(exposed) < psnr(result):
+        exposed = result
+    des = [float(delta_e_itp(nits, truth).mean()) for nits in (result, exposed)]
+    return Score(psnr(result), des[0], psnr(exposed), des[1])
+
+
+def fitted_oracle(
+    sdr: NDArray[np.uint8], hdr: NDArray[np.float16], metas: Sequence[PairMeta], steps: int = 250
+) -> list[Score]:
+    """What the 22 numbers reach when they are fitted to the clip's own truth: the ceiling of this class of model."""
+    signal = torch.from_numpy(sdr[:, ::4, ::4].reshape(len(sdr), -1, 3)).float() / 255
+    truth = torch.from_numpy(hdr[:, ::4, ::4].reshape(len(hdr), -1, 3)).float()
+    peaks = torch.tensor([meta.peak_nits for meta in metas])
+    start = Numbers(contrast=(1.0,) * 16, saturation_ev=(0, 0, 0, 0), level_mix=0.5, offset_nits=0).vector()
+    vectors = torch.tensor(np.tile(start, (len(sdr), 1)), dtype=torch.float32, requires_grad=True)
+    shift = torch.zeros(len(sdr), requires_grad=True)
+    optimizer = torch.optim.Adam([vectors, shift], lr=0.03)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * (1 - step / steps) + 0.002
+        loss = -torch_psnr(torch_expand(signal, vectors, peaks, shift), truth).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        result = torch_expand(signal, vectors, peaks, shift)
+        psnr, chroma = torch_psnr(result, truth).tolist(), torch_delta_e(result, truth).tolist()
+    return [Score(db, de, db, de) for db, de in zip(psnr, chroma, strict=True)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Judge models on the titles of some splits and write every clip's scores as JSON lines, resumable by title."""
+    parser = argparse.ArgumentParser(prog="python -m training.itm_eval", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
+    parser.add_argument("--splits", nargs="+", default=["test"])
+    parser.add_argument("--titles", type=Path, help="JSON list of titles: judge these only")
+    parser.add_argument("--trained", type=Path, help="folder with lumen-*.json and lumen-*.safetensors")
+    parser.add_argument("--models", nargs="*", default=[], help="of the catalogue; all that are installed by default")
+    parser.add_argument("--peak-nits", type=float, help="tell every model this peak instead of the master's own")
+    parser.add_argument("--out", type=Path, required=True, help="a JSON lines file, appended to")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    models = catalogue_models(options.models) | (trained_models(options.trained) if options.trained else {})
+    done = {record["meta"]["title"] for record in read_records(options.out)}
+    wanted = json.loads(options.titles.read_text(encoding="utf-8")) if options.titles else None
+    for path in track(title_files(options.data, options.splits), description="titles"):
+        title = read_title(path).metas[0].title
+        if title in done or (wanted is not None and title not in wanted):
+            continue
+        lines = "".join(json.dumps(record) + "\n" for record in judge_title(path, models, options.peak_nits))
+        before = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
+        write_atomic(options.out, before + lines)
+
+
+_RECORDS = TypeAdapter(dict[str, dict[str, object]])
+
+
+def read_records(path: Path) -> list[dict[str, dict]]:
+    """The records of a file that `main` wrote; none for a file that is not there."""
+    if not path.exists():
+        return []
+    return [_RECORDS.validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    main()
