@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.errors import ERROR_BY_NAME, AgentError, EnvironmentNotReady, InputError
+from toolchain.errors import ERROR_BY_NAME, AgentError, InputError
 from toolchain.files import write_atomic
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def _kind(value: Any) -> str:
     return f"an empty {type(value).__name__}" if value == {} else f"a {type(value).__name__}"
 
 
-def _convert_here(checkpoint: Path, source_sha256: str, folder: Path) -> str:
+def convert_here(checkpoint: Path, source_sha256: str, folder: Path) -> str:
+    """`convert` in this process: what the child does under its limits. Returns the name of the file written."""
     from safetensors.torch import save
 
     data = save(_read_tensors(checkpoint), metadata={"source_sha256": source_sha256})
@@ -119,10 +120,10 @@ def _main() -> None:
     _limit_resources()
     checkpoint, source_sha256, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     try:
-        answer = {"file": _convert_here(checkpoint, source_sha256, folder)}
+        answer = {"file": convert_here(checkpoint, source_sha256, folder)}
     except MemoryError:
         answer = {"error": "InputError", "message": f"{checkpoint} needs too much memory: it is damaged or hostile"}
-    except (InputError, EnvironmentNotReady, AgentError) as error:
+    except AgentError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(answer))
 
