@@ -38,6 +38,10 @@ DEFAULT_SHAPE = (1080, 1920)
 """Used where the caller does not say what size most pictures have; smaller ones and tiles fit as well."""
 
 
+FLOAT32_GRAPHS = ("condition",)
+"""A small picture once a shot: half precision would save nothing."""
+
+
 class TensorRtRuntime:
     """Precision fp16 runs the typed graph of `toolchain.runtimes.typed_fp16`, fp32 the exported one, without TF32."""
 
@@ -239,7 +243,7 @@ def _typed_onnx(loaded: LoadedNetwork, graph: str, options: SessionOptions, cach
 
     if options.precision == "bf16":
         raise EngineBuildError("TensorRT engines are built in fp32 or fp16 here, not in bf16: choose one of them.")
-    if options.precision == "fp16":
+    if options.precision == "fp16" and graph not in FLOAT32_GRAPHS:
         typed = typed_fp16(loaded, graph, cache)
         return typed.path, typed.sha256, RECIPE
     exported = export_onnx(loaded, graph, cache)
