@@ -6,6 +6,7 @@ Names of modules are the keys of the published checkpoint.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -80,7 +81,7 @@ class Conditioner(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         widths = (3, 16, 32, 64, 128)
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [*_block(inputs, outputs), InstanceNorm(outputs)]
         layers += [*_block(128, 128), nn.Dropout(), nn.Conv2d(128, NUMBERS, 1)]
         self.model = nn.Sequential(*layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,6 @@ def modulated(conv: nn.Conv2d, pixels: Tensor, scale: Tensor, shift: Tensor) -> 
 
     `scale`, `shift`: (N, K). They are folded into the weights first, which spares two passes over all pixels.
     """
-    assert conv.bias is not None
     gain = (scale + 1).unsqueeze(-1)
-    bias = conv.bias.unsqueeze(-1) * gain + shift.unsqueeze(-1)
+    bias = cast(Tensor, conv.bias).unsqueeze(-1) * gain + shift.unsqueeze(-1)
     return torch.baddbmm(bias, conv.weight.flatten(1) * gain, pixels)

@@ -13,7 +13,16 @@ from toolchain.errors import UsageError
 if TYPE_CHECKING:
     from toolchain.models.networks.base import Network
 
-NETWORKS: tuple[tuple[str, str, str], ...] = (("agcm", "agcm", "Agcm"),)
+NETWORKS: tuple[tuple[str, str, str], ...] = (
+    ("agcm", "agcm", "Agcm"),
+    ("hdrtvnetpp", "hdrtvnetpp", "HdrTvNetPlusPlus"),
+    ("hdrtvnetpp-hr", "hdrtvnetpp", "HdrTvNetPlusPlus"),
+    ("lsn", "lsn", "Lsn"),
+    ("lsn-3dm", "lsn", "Lsn"),
+    ("lsn-davinci", "lsn", "Lsn"),
+    ("itmlut-tv1k", "itmlut", "ItmLut"),
+    ("itmlut-davinci", "itmlut", "ItmLut"),
+)
 """(model id, module below toolchain.models.networks, class without arguments), in catalogue order."""
 
 
