@@ -107,11 +107,18 @@ def convert_here(checkpoint: Path, source_sha256: str, folder: Path) -> str:
 
 
 def _limit_resources() -> None:
-    """Bounds on what torch, already imported, has mapped and used so far."""
+    """Bounds on top of what torch, already imported, has mapped so far."""
     mapped_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped_bytes + MEMORY_BYTES, mapped_bytes + MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (TIMEOUT_S, TIMEOUT_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = {
+        resource.RLIMIT_AS: mapped_bytes + MEMORY_BYTES,
+        resource.RLIMIT_CPU: TIMEOUT_S,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, wanted in limits.items():
+        _, hard = resource.getrlimit(kind)
+        # Whoever started us may have bounds of its own, which only root may raise.
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _main() -> None:
