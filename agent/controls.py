@@ -15,6 +15,7 @@ def controls_for(job: JobSpec, profile: Profile) -> Controls:
     return Controls(
         peak_nits=profile.peak_nits if job.peak_nits is None else job.peak_nits,
         mid_gain_ev=profile.mid_gain_ev if job.mid_gain_ev is None else job.mid_gain_ev,
+        runtime=job.runtime,
     )
 
 

@@ -13,11 +13,13 @@ _NAME_MAX_BYTES = 255
 
 
 def check_model(model_id: str | None) -> None:
-    """Raises UsageError for a model that does not exist or does not make HDR; None means any."""
+    """Raises UsageError for a model that does not exist or does not make HDR, EnvironmentNotReady for one whose
+    weights are not installed; None means any."""
     if model_id is not None:
         from toolchain.models.registry import get_model  # NumPy and all: only where it is needed
+        from toolchain.models.weights import require_installed
 
-        get_model(model_id)
+        require_installed(get_model(model_id).spec)
 
 
 def check_input(path: Path, kind: str = "video") -> Path:

@@ -57,6 +57,8 @@ def replay_command(job: JobSpec, model_id: str) -> list[str]:
         command += ["--peak-nits", f"{job.peak_nits:g}"]
     if job.mid_gain_ev is not None:
         command += ["--mid-gain", f"{job.mid_gain_ev:g}"]
+    if job.runtime is not None:
+        command += ["--runtime", job.runtime]
     return command
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from toolchain.models.spec import RuntimeName
+
 OnReject = Literal["keep", "direct203"]
 
 
@@ -23,6 +25,7 @@ class JobSpec(BaseModel):
     model: str | None = None
     peak_nits: float | None = None
     mid_gain_ev: float | None = None
+    runtime: RuntimeName | None = None
     on_reject: OnReject = "keep"
     overwrite: bool = False
     stop_after: Literal["analyse", "plan", "pilot", "commit"] = "commit"

@@ -17,7 +17,8 @@ from toolchain.errors import EnvironmentNotReady, InputError, UsageError
 from toolchain.files import write_atomic
 from toolchain.lut import expand_still
 from toolchain.models.guards import bind_guarded
-from toolchain.models.registry import get_spec
+from toolchain.models.neural import NeuralModel, published_still
+from toolchain.models.registry import get_model, get_spec
 from toolchain.models.spec import Controls, ShotContext, ShotTone
 from toolchain.video.facts import ColorInterpretation
 
@@ -28,11 +29,16 @@ _MAX_PIXELS = 1 << 26
 _BT709_LUMA = (0.2126, 0.7152, 0.0722)
 
 
-def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls, overwrite: bool) -> None:
+PUBLISHED = Controls(peak_nits=1000.0, mid_gain_ev=None)
+
+
+def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls | None, overwrite: bool) -> None:
     """Write the PQ BT.2020 R'G'B' signal of `image` as float32 HxWx3 in [0, 1] to `output` (.npy).
 
-    `image` holds 8- or 16-bit gamma-coded BT.709 R'G'B', full range. Raises InputError for a file that is not such
-    a picture, UsageError for a model that does not expand or an output that exists.
+    `controls` None: the model as published, which for a network is its authors' definition and nothing besides; with
+    controls, anchored, corrected and guarded as in a job. `image` holds 8- or 16-bit gamma-coded BT.709 R'G'B', full
+    range. Raises InputError for a file that is not such a picture, UsageError for a model that does not expand or an
+    output that exists, EnvironmentNotReady for one that is not installed.
     """
     if get_spec(model_id).task != "sdr2hdr":
         raise UsageError(f"model {model_id} restores and does not expand: see `agent models list` for sdr2hdr models")
@@ -41,13 +47,20 @@ def apply_to_still(model_id: str, image: Path, output: Path, controls: Controls,
     if not output.resolve().parent.is_dir():
         raise UsageError(f"the output folder {output.resolve().parent} does not exist: create it first")
     signal = read_still(image)
-    expand = bind_guarded(model_id, still_context(signal), controls)
     buffer = io.BytesIO()
-    np.save(buffer, expand_still(signal, expand, STILL_COLOR, "pq").astype(np.float32), allow_pickle=False)
+    np.save(buffer, expanded_still(model_id, signal, controls), allow_pickle=False)
     try:
         write_atomic(output, buffer.getvalue())
     except OSError as error:
         raise EnvironmentNotReady(f"cannot write {output}: {error.strerror}") from error
+
+
+def expanded_still(model_id: str, signal: NDArray[np.float64], controls: Controls | None) -> NDArray[np.float32]:
+    """HxWx3 BT.709 R'G'B' in [0, 1] -> HxWx3 PQ BT.2020 R'G'B' in [0, 1]; `controls` as in `apply_to_still`."""
+    if controls is None and isinstance(get_model(model_id), NeuralModel):
+        return published_still(model_id, signal)
+    expand = bind_guarded(model_id, still_context(signal), controls or PUBLISHED)
+    return expand_still(signal, expand, STILL_COLOR, "pq", whole=not get_spec(model_id).pointwise)
 
 
 def read_still(image: Path) -> NDArray[np.float64]:

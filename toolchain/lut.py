@@ -115,11 +115,16 @@ def expand_still(
     color: ColorInterpretation,
     transfer: Transfer = "pq",
     hlg_peak_nits: float = 1000.0,
+    whole: bool = False,
 ) -> NDArray[np.float32]:
-    """HxWx3 source R'G'B' signal, clipped to [0, 1.1] -> HxWx3 PQ or HLG signal of BT.2020 R'G'B', [0, 1], no LUT."""
+    """HxWx3 source R'G'B' signal, clipped to [0, 1.1] -> HxWx3 PQ or HLG signal of BT.2020 R'G'B', [0, 1], no LUT.
+
+    `whole`: `expand` looks around each pixel and is shown the picture in one piece.
+    """
     still = np.empty(rgb_signal.shape, dtype=np.float32)
-    for row in range(0, len(still), _STILL_ROWS):
-        rows = slice(row, row + _STILL_ROWS)
+    step = len(still) if whole else _STILL_ROWS
+    for row in range(0, len(still), step):
+        rows = slice(row, row + step)
         still[rows] = _encoded(_expanded_nits(rgb_signal[rows], expand, color), transfer, hlg_peak_nits)
     return still
 

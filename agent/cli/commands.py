@@ -28,6 +28,15 @@ class Codec(StrEnum):
     ffv1 = "ffv1"
 
 
+class Runtime(StrEnum):
+    tensorrt = "tensorrt"
+    onnxruntime_cuda = "onnxruntime-cuda"
+    torch_cuda = "torch-cuda"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+    torch = "torch"
+
+
 class OnReject(StrEnum):
     keep = "keep"
     direct203 = "direct203"
@@ -39,6 +48,9 @@ ModelOption = Annotated[str | None, typer.Option("--model", help="Use this model
 PeakOption = Annotated[float | None, typer.Option("--peak-nits", min=203, max=10000, help="Peak of the HDR picture.")]
 GainOption = Annotated[
     float | None, typer.Option("--mid-gain", min=-2, max=2, help="Mid-tone gain in EV against SDR at 203 nits.")
+]
+RuntimeOption = Annotated[
+    Runtime | None, typer.Option("--runtime", help="Where networks run; without it the first that works here.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print events and the result as JSON, one object a line.")]
 
@@ -54,6 +66,7 @@ def process(
     model: ModelOption = None,
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
+    runtime: RuntimeOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the pilot; write no video.")] = False,
     as_json: JsonOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
@@ -75,6 +88,7 @@ def process(
             model=model,
             peak_nits=peak_nits,
             mid_gain_ev=mid_gain,
+            runtime=runtime.value if runtime else None,
             on_reject=on_reject.value,
             overwrite=overwrite,
             stop_after="pilot" if dry_run else "commit",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.commands import JsonOption
+from agent.cli.commands import JsonOption, RuntimeOption
 from agent.cli.models_pull import pull
 from agent.cli.render import show, write_line
 
@@ -63,19 +63,23 @@ def apply_model(
     model_id: ModelId,
     image: Annotated[Path, typer.Argument(metavar="IN.png", help="8- or 16-bit R'G'B', BT.709, BT.1886.")],
     output: Annotated[Path, typer.Argument(metavar="OUT.npy", help="float32 HxWx3, PQ BT.2020 R'G'B' in [0,1].")],
-    peak_nits: Annotated[float, typer.Option("--peak-nits", min=203, max=10000)] = 1000.0,
+    peak_nits: Annotated[float | None, typer.Option("--peak-nits", min=203, max=10000)] = None,
     mid_gain: Annotated[
-        float | None,
-        typer.Option("--mid-gain", min=-2, max=2, help="Anchor mid-tones; without it the model is as published."),
+        float | None, typer.Option("--mid-gain", min=-2, max=2, help="Anchor the mid-tones, EV against SDR at 203.")
     ] = None,
-    saturation: Annotated[float, typer.Option("--saturation", min=0, max=2)] = 1.0,
+    saturation: Annotated[float | None, typer.Option("--saturation", min=0, max=2)] = None,
+    runtime: RuntimeOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> int:
-    """Apply one model to a still and write the PQ BT.2020 signal as a NumPy array."""
-    from agent.stills import apply_to_still
-    from toolchain.models.spec import Controls
+    """Apply one model to a still and write the PQ BT.2020 signal as a NumPy array.
 
-    controls = Controls(peak_nits=peak_nits, mid_gain_ev=mid_gain, saturation=saturation)
+    Without controls the model is as published; with any of them it is corrected and guarded as in a job.
+    """
+    from agent.stills import PUBLISHED, apply_to_still
+
+    given = {"peak_nits": peak_nits, "mid_gain_ev": mid_gain, "saturation": saturation, "runtime": runtime}
+    asked = {name: value for name, value in given.items() if value is not None}
+    controls = PUBLISHED.model_copy(update=asked) if asked else None
     apply_to_still(model_id, image, output, controls, overwrite)
     show(output)
     return 0

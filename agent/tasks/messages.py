@@ -69,12 +69,16 @@ class RenderRequest(_Message):
 
 
 class RenderResult(_Message):
-    """The finished segments in order, and the light level measured on them in nits of max(R, G, B); None for HLG."""
+    """The finished segments in order, and the light level measured on them in nits of max(R, G, B); None for HLG.
+
+    `runtimes`: what networks ran on, one sentence a graph.
+    """
 
     segments: tuple[Path, ...]
     max_cll: int | None
     max_fall: int | None
     cpu_s: float
+    runtimes: tuple[str, ...] = ()
 
 
 class MuxRequest(_Message):

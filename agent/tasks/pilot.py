@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from agent.controls import with_parameters
 from agent.frames import KeyFrame, ShotContexts, load_key_frame, pilot_pair
 from agent.parallel import in_order
@@ -18,6 +20,7 @@ from analysis.vqa.verdict import judge_candidate
 from toolchain.color.transfer import REFERENCE_WHITE_NITS
 from toolchain.events import Emit, Progress
 from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share
+from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ShotContext
 
 GAMUT_STEP = 8
@@ -79,9 +82,12 @@ def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Pi
 def _expand(picture: _Picture) -> tuple[_Picture, FramePair, float]:
     model_id, controls = picture.trial.candidate.model_id, picture.trial.controls
     pair = pilot_pair(picture.frame, bind_guarded(model_id, picture.context, controls))
-    samples = picture.frame.of_source.rgb[::GAMUT_STEP, ::GAMUT_STEP] / REFERENCE_WHITE_NITS
+    light = picture.frame.of_source.rgb / np.float32(REFERENCE_WHITE_NITS)
     unguarded = bind_unguarded(model_id, picture.context, controls)
-    return picture, pair, gamut_clip_share(unguarded, samples, controls.peak_nits)
+    samples = (slice(None, None, GAMUT_STEP), slice(None, None, GAMUT_STEP))
+    # A network that looks around itself must see the whole picture for the samples to mean anything.
+    nits = unguarded(light[samples]) if get_spec(model_id).pointwise else unguarded(light)[samples]
+    return picture, pair, gamut_clip_share(nits, controls.peak_nits)
 
 
 def rank(verdicts: list[Verdict], pinned: bool) -> tuple[str, ...]:

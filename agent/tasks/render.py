@@ -17,6 +17,7 @@ from toolchain.lut import Lut3d, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
 from toolchain.models.restore import restore_filters
+from toolchain.models.sessions import running
 from toolchain.models.spec import PixelFunction
 from toolchain.pipeline import RenderJob, lut_format
 from toolchain.segments import plan_segments
@@ -38,6 +39,7 @@ def render(request: RenderRequest, emit: Emit) -> RenderResult:
         max_cll=max((report.max_cll for report in reports if report.max_cll is not None), default=None),
         max_fall=max((report.max_fall for report in reports if report.max_fall is not None), default=None),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+        runtimes=running(),
     )
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from toolchain.errors import UsageError
+from toolchain.models.spec import CostClass
 
 Codec = Literal["hevc", "av1", "prores", "ffv1"]
 
@@ -42,6 +43,7 @@ class Profile(_Settings):
     shortlist_size: int = Field(ge=1, description="models that are tried besides direct203")
     pilot_frames_per_shot: int = Field(ge=1)
     max_pilot_frames: int = Field(ge=1, description="over the whole video")
+    max_cost: CostClass = Field(description="dearest model that is tried unless it is asked for by name")
     verify: VerifySettings
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)

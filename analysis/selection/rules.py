@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.schema import Analysis, Candidate, DistortionType, Plan, RestoreStep, Severity
 from analysis.selection.profile import Profile
 from toolchain.errors import UsageError
-from toolchain.models.spec import Controls, ModelSpec
+from toolchain.models.spec import COST_ORDER, Controls, ModelSpec
 
 POLICY = "rules-1"
 DO_NOTHING = "direct203"
@@ -125,6 +125,7 @@ def make_plan(
     profile: Profile,
     pinned_model: str | None = None,
     controls: Controls | None = None,
+    unavailable: Mapping[str, str] | None = None,
     mode: Literal["greedy", "explore"] = "greedy",
 ) -> Plan:
     """What to restore, and which models to try in which order, each with a plain reason.
@@ -132,7 +133,9 @@ def make_plan(
     `specs` is the catalogue of both tasks. A `pinned_model` is the only one tried, beside `direct203`; UsageError
     names the allowed ids when it is not an SDR-to-HDR model. `controls` are what the caller asked for in so many
     words: with them the rules leave the peak alone; without, they may lower the profile's. `Candidate.parameters`
-    holds only what differs from the job's controls. Probabilities sum to 1 over the eligible.
+    holds only what differs from the job's controls. `unavailable`: models that cannot run here, with the reason each
+    is given; they are never chosen. Models dearer than the profile's `max_cost` are left to a caller who names them.
+    Probabilities sum to 1 over the eligible.
     """
     ids = [spec.id for spec in specs if spec.task == "sdr2hdr"]
     if pinned_model is not None and pinned_model not in ids:
@@ -143,7 +146,8 @@ def make_plan(
     matching = [rule for rule in RULES if rule.applies(analysis)]
     scores = {i: BASE_SCORE.get(i, OTHER_MODEL_SCORE) + sum(r.scores.get(i, 0.0) for r in matching) for i in ids}
     ranked = sorted(ids, key=lambda model_id: -scores[model_id])
-    eligible = _eligible(ranked, profile.shortlist_size, pinned_model)
+    barred = _barred(by_id, ids, profile, pinned_model, unavailable or {})
+    eligible = _eligible([i for i in ranked if i not in barred], profile.shortlist_size, pinned_model)
     lower_peak = None if controls else _lower_peak(analysis, profile)
     probabilities = _probabilities(eligible, "greedy" if pinned_model else mode)
     inside = tuple(
@@ -160,7 +164,8 @@ def make_plan(
         Candidate(
             model_id=i,
             eligible=False,
-            reason=_reason_out(i, ranked, profile, pinned_model, matching),
+            reason=barred.get(i)
+            or _reason_out(i, [r for r in ranked if r not in barred], profile, pinned_model, matching),
             probability=0.0,
         )
         for i in ranked
@@ -172,6 +177,23 @@ def make_plan(
         restore=_restore_steps(analysis, by_id),
         candidates=inside + outside,
     )
+
+
+def _barred(
+    by_id: Mapping[str, ModelSpec],
+    ids: Sequence[str],
+    profile: Profile,
+    pinned_model: str | None,
+    unavailable: Mapping[str, str],
+) -> dict[str, str]:
+    """Models that take no part, each with its reason."""
+    dearest = COST_ORDER.index(profile.max_cost)
+    dear = {
+        i: f"its cost is {by_id[i].cost_class}, and profile {profile.name} goes up to {profile.max_cost}"
+        for i in ids
+        if COST_ORDER.index(by_id[i].cost_class) > dearest and i != pinned_model
+    }
+    return dear | {i: unavailable[i] for i in ids if i in unavailable}
 
 
 def _eligible(ranked: Sequence[str], shortlist_size: int, pinned_model: str | None) -> list[str]:

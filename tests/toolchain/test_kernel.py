@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.catalogue import BUILT_IN
 from tests.shared_data import shared_data
 from toolchain.color.ycbcr import code_range, ycbcr_to_rgb_matrix
 from toolchain.errors import InputError, UsageError
 from toolchain.kernel import Chroma, FrameSpec, GraphicsMask, apply
 from toolchain.lut import DOMAIN_MAX, Lut3d, OutputFormat, bake, exact
 from toolchain.models.guards import bind_guarded
-from toolchain.models.registry import model_ids
 from toolchain.models.spec import Controls, ShotContext, ShotTone
 from toolchain.video.facts import ColorInterpretation
 
@@ -319,7 +319,7 @@ def decoded_frame(clip):
     ), spec
 
 
-@pytest.mark.parametrize("model_id", model_ids("sdr2hdr"))
+@pytest.mark.parametrize("model_id", BUILT_IN)
 @pytest.mark.parametrize(
     "clip", [None, "internal_emulator_transformer_output.mp4", "sample.mp4", "bbb_960x540_60fps_vp8.webm"]
 )

@@ -65,7 +65,7 @@ def guarded(expand: PixelFunction, controls: Controls) -> PixelFunction:
         nits = _lock_skin_hue(repaired(rgb), rgb * REFERENCE_WHITE_NITS)
         return _cap(_into_gamut(nits), controls.peak_nits, white_nits)
 
-    return guard
+    return _monotone_under_the_cap(guard)
 
 
 def saturated(expand: PixelFunction, saturation: float) -> PixelFunction:
@@ -81,13 +81,11 @@ def saturated(expand: PixelFunction, saturation: float) -> PixelFunction:
     return scale
 
 
-def gamut_clip_share(expand: PixelFunction, samples: FloatArray, peak_nits: float) -> float:
-    """Share of samples (..., 3), 0 to 1, that `expand`, not yet guarded, puts outside BT.2020 in [0, peak_nits].
+def gamut_clip_share(nits: FloatArray, peak_nits: float) -> float:
+    """Share of pixels (..., 3) of an output not yet guarded, 0 to 1, that lie outside BT.2020 in [0, peak_nits].
 
-    `samples`: linear BT.2020 light, 1 = SDR white, as for any PixelFunction. They are the colours that the guards
-    bring back: a few thousand pixels of a shot's key frames tell a shot's share.
+    They are the colours that the guards bring back: a few thousand pixels of a shot's key frames tell a shot's share.
     """
-    nits = expand(np.asarray(samples, dtype=np.float64))
     tolerance = 1e-6 * peak_nits
     inside = (nits >= -tolerance) & (nits <= peak_nits + tolerance)  # NaN is outside
     return float(1 - np.mean(inside.all(axis=-1)))
@@ -113,8 +111,19 @@ def monotone_grey(expand: PixelFunction) -> PixelFunction:
     The repaired axis is the running maximum over signals 0 to 1.1, and holds its end above.
     """
     before = grey_nits(expand, GREY_SIGNALS)
-    after = np.maximum.accumulate(before)
-    if np.all(after - before <= 1e-9 * after):
+    return _with_grey_axis(expand, before, np.maximum.accumulate(before))
+
+
+def _monotone_under_the_cap(expand: PixelFunction) -> PixelFunction:
+    """As `monotone_grey`, from above: a grey that a network tints loses luminance where its largest component is
+    capped, and what lies under it must not outshine it. Nothing gets brighter here, so the cap holds."""
+    before = grey_nits(expand, GREY_SIGNALS)
+    return _with_grey_axis(expand, before, np.minimum.accumulate(before[::-1])[::-1])
+
+
+def _with_grey_axis(expand: PixelFunction, before: FloatArray, after: FloatArray) -> PixelFunction:
+    """`expand` scaled by the luminance ratio that takes its grey axis from `before` to `after` (at GREY_SIGNALS)."""
+    if np.all(np.abs(after - before) <= 1e-9 * after):
         return expand
     ratio = np.divide(after, before, out=np.ones_like(before), where=before > 0)
     light = bt1886_eotf(GREY_SIGNALS)

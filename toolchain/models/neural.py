@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,11 +16,11 @@ from toolchain.color.primaries import convert
 from toolchain.color.transfer import bt1886_eotf_inverse, pq_eotf
 from toolchain.models.networks.hazards import white_scale
 from toolchain.models.sessions import session
-from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, PixelFunction, ShotContext
+from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, PixelFunction, RuntimeName, ShotContext
 from toolchain.runtimes.base import Session
 
 Floats = NDArray[np.float32]
-OpenSession = Callable[[str, str], Session]
+OpenSession = Callable[[str, str, RuntimeName | None], Session]
 
 CHUNK_SIDE = 256
 """Pixels are rendered in squares of this side by pointwise networks: one shape for every runtime."""
@@ -30,12 +29,15 @@ FLAT_SIDE = 32
 """A colour asked of a network that looks around itself is shown to it as a flat field of this side."""
 
 FLAT_BATCH = 64
+
+GREY_RAMP = np.repeat(np.linspace(0, 1, 129, dtype=np.float32)[:, np.newaxis], 3, axis=1)
+"""Greys whose flat fields are rendered once a shot; those between are interpolated. The guards ask for thousands."""
 TILE_SIDE = 1024
 
 
 @dataclass(frozen=True)
 class NeuralModel:
-    """A published network. `open_session(model_id, graph)` gives what runs it."""
+    """A published network. `open_session(model_id, graph, runtime)` gives what runs it."""
 
     spec: ModelSpec
     open_session: OpenSession = session
@@ -45,31 +47,34 @@ class NeuralModel:
 
         A spatial network's function takes one picture (H, W, 3), or colours (N, 3) that it sees as flat fields.
         """
-        numbers = self._numbers(shot.pictures if shot and shot.pictures else (_ramp(),), shot)
-        render = self.open_session(self.spec.id, "render")
+        numbers = self._numbers(shot, controls.runtime)
+        render = self.open_session(self.spec.id, "render", controls.runtime)
         scale = np.float32(white_scale(self.spec.id))
+        flat_greys = None if self.spec.pointwise else _render_flat(render, GREY_RAMP, numbers)
 
         def expand(rgb: FloatArray) -> FloatArray:
             signal = bt709_signal(rgb)
-            if self.spec.pointwise:
+            if flat_greys is None:
                 pq = _render_pixels(render, signal, numbers)
             elif rgb.ndim == 3:
                 pq = _render_picture(render, signal, numbers, self.spec)
             else:
-                pq = _render_flat(render, signal, numbers)
+                pq = _flat_colours(render, signal, numbers, flat_greys)
             return pq_eotf(np.clip(pq * scale, 0, 1))
 
         return expand
 
-    def _numbers(self, pictures: tuple[Picture, ...], shot: ShotContext | None) -> Floats:
+    def _numbers(self, shot: ShotContext | None, runtime: RuntimeName | None) -> Floats:
         """(1, K): what the network makes of the shot's pictures, averaged."""
-        condition = self.open_session(self.spec.id, "condition")
-        smalls = (self._small(picture, shot.full_size if shot else picture.shape[:2]) for picture in pictures)
-        rows = [condition.run({"small": small})["numbers"] for small in smalls]
-        return np.mean(rows, axis=0, dtype=np.float32)
+        condition = self.open_session(self.spec.id, "condition", runtime)
+        pictures = shot.pictures if shot and shot.pictures else (_ramp(),)
+        full_size = shot.full_size if shot and shot.pictures else pictures[0].shape[:2]
+        rows = [condition.run({"small": self._small(picture, full_size)})["numbers"] for picture in pictures]
+        return np.stack(rows).mean(axis=0, dtype=np.float32)
 
     def _small(self, picture: Picture, full_size: tuple[int, ...]) -> Floats:
         """(1, 3, h, w): the conditioner's picture, as the network defines it where the whole frame is at hand."""
+        import cv2
         import torch
 
         from toolchain.models.networks.base import SdrToHdrNetwork
@@ -83,13 +88,13 @@ class NeuralModel:
                 return network.shrink(torch.from_numpy(_planar(signal))).numpy()
         height, width = (max(1, round(side / network.condition_scale)) for side in full_size)
         if width < signal.shape[1]:
-            signal = cv2.resize(signal, (width, height), interpolation=cv2.INTER_AREA)
+            signal = cv2.resize(signal, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
         return _planar(signal)
 
 
 def bt709_signal(rgb: FloatArray) -> Floats:
     """(..., 3) display-linear BT.2020 -> float32 BT.709 R'G'B' in [0, 1], what SDR networks were trained on."""
-    return bt1886_eotf_inverse(np.clip(convert(rgb, "bt2020", "bt709"), 0, 1)).astype(np.float32)
+    return bt1886_eotf_inverse(np.clip(convert(rgb, "bt2020", "bt709"), 0, 1)).astype(np.float32, copy=False)
 
 
 def published_still(model_id: str, signal: FloatArray) -> Floats:
@@ -135,6 +140,17 @@ def _render_pixels(render: Session, signal: Floats, numbers: Floats) -> Floats:
         pq = render.run({"rgb": rgb, "numbers": numbers})["pq"]
         result[start : start + chunk] = pq.reshape(3, -1).T[: len(part)]
     return result.reshape(signal.shape)
+
+
+def _flat_colours(render: Session, signal: Floats, numbers: Floats, flat_greys: Floats) -> Floats:
+    """Colours (N, 3) as flat fields: greys from those rendered already, the others one by one."""
+    is_grey = np.ptp(signal, axis=1) < 1e-4
+    answers = np.empty_like(signal)
+    for channel in range(3):
+        answers[is_grey, channel] = np.interp(signal[is_grey, 1], GREY_RAMP[:, 0], flat_greys[:, channel])
+    if not is_grey.all():
+        answers[~is_grey] = _render_flat(render, signal[~is_grey], numbers)
+    return answers
 
 
 def _render_flat(render: Session, signal: Floats, numbers: Floats) -> Floats:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from toolchain.errors import AgentError, UsageError
+from toolchain.models.neural import NeuralModel
 from toolchain.models.operators import Bt2446A, Direct203, bt2446b, bt2446c
 from toolchain.models.spec import ModelSpec, PointwiseModel
 from toolchain.models.spline import Spline
@@ -27,6 +28,14 @@ EXPAND: tuple[tuple[str, Factory], ...] = (
     ("bt2446b", bt2446b),
     ("bt2446c", bt2446c),
     ("spline", Spline),
+    ("agcm", NeuralModel),
+    ("hdrtvnetpp", NeuralModel),
+    ("hdrtvnetpp-hr", NeuralModel),
+    ("lsn", NeuralModel),
+    ("lsn-3dm", NeuralModel),
+    ("lsn-davinci", NeuralModel),
+    ("itmlut-tv1k", NeuralModel),
+    ("itmlut-davinci", NeuralModel),
 )
 
 RESTORE: tuple[str, ...] = ("deinterlace", "deblock", "denoise", "deband", "sharpen")

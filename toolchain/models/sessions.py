@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.models.registry import get_spec
-from toolchain.runtimes.base import LoadedNetwork, RuntimeName, Session, SessionOptions, Tensors
-
-Notify = Callable[[str], None]
+from toolchain.models.spec import RuntimeName
+from toolchain.runtimes.base import LoadedNetwork, Session, SessionOptions, Tensors
 
 
 class SharedSession:
@@ -19,7 +16,7 @@ class SharedSession:
 
     def __init__(self, session: Session):
         self._session = session
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
 
     @property
     def runtime(self) -> RuntimeName:
@@ -30,37 +27,40 @@ class SharedSession:
         return self._session.provider
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        with self._lock:
+        with self._turn:
             return self._session.run(inputs)
 
 
 _lock = threading.Lock()
 _loaded: dict[str, LoadedNetwork] = {}
 _sessions: dict[tuple[str, str, RuntimeName | None], SharedSession] = {}
+_told: list[str] = []
 
 
-def session(model_id: str, graph: str, runtime: RuntimeName | None = None, notify: Notify | None = None) -> Session:
+def session(model_id: str, graph: str, runtime: RuntimeName | None = None) -> Session:
     """The session of one graph; `runtime` None: the first of the chain that works here.
 
-    `notify` is told in one sentence which runtime runs and why, once for each graph. Raises EnvironmentNotReady where
-    the weights are not installed or the runtime that was asked for cannot run.
+    Raises EnvironmentNotReady where the weights are not installed or the runtime that was asked for cannot run.
     """
     key = (model_id, graph, runtime)
     with _lock:
         if key not in _sessions:
-            _sessions[key] = SharedSession(_open(model_id, graph, runtime, notify or _ignore))
+            _sessions[key] = SharedSession(_open(model_id, graph, runtime))
         return _sessions[key]
 
 
-def _open(model_id: str, graph: str, runtime: RuntimeName | None, notify: Notify) -> Session:
+def running() -> tuple[str, ...]:
+    """What this process's networks run on and why, one sentence a graph, in the order they were opened."""
+    with _lock:
+        return tuple(_told)
+
+
+def _open(model_id: str, graph: str, runtime: RuntimeName | None) -> Session:
+    from toolchain.models.registry import get_spec
     from toolchain.models.weights import load_network
     from toolchain.runtimes.cache import engine_folder
     from toolchain.runtimes.chain import open_session
 
     if model_id not in _loaded:
         _loaded[model_id] = load_network(get_spec(model_id))
-    return open_session(_loaded[model_id], graph, SessionOptions(), engine_folder(), runtime, notify)
-
-
-def _ignore(_: str) -> None:
-    """Nobody asked which runtime runs."""
+    return open_session(_loaded[model_id], graph, SessionOptions(), engine_folder(), runtime, _told.append)

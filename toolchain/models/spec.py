@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 FloatArray = NDArray[np.floating]
 PixelFunction = Callable[[FloatArray], FloatArray]
 """(..., 3) display-linear BT.2020 R, G, B with 1.0 = SDR reference white -> (..., 3) BT.2020 R, G, B in nits."""
+
+
+RuntimeName = Literal["tensorrt", "onnxruntime-cuda", "torch-cuda", "openvino", "onnxruntime", "torch"]
+"""What networks can run on, in the order in which they are tried."""
+
+
+CostClass = Literal["free", "light", "medium", "heavy"]
+COST_ORDER: tuple[CostClass, ...] = get_args(CostClass)
 
 
 class _Spec(BaseModel):
@@ -57,7 +65,7 @@ class ModelSpec(_Spec):
     licence: str
     pointwise: bool = Field(description="each output pixel depends on its own input pixel (and the shot's numbers)")
     adaptive: bool = Field(default=False, description="bound to a shot's statistics")
-    cost_class: Literal["free", "light", "medium", "heavy"]
+    cost_class: CostClass
     suits: tuple[str, ...] = Field(
         default=(), description="kinds of content it suits, for the planner and for people"
     )
@@ -79,12 +87,14 @@ class Controls(_Spec):
     """How an expanding model is driven.
 
     `mid_gain_ev` 0 anchors mid-tones at the SDR picture shown at 203-nit white (BT.2408); None leaves the model's
-    own mid-tones, e.g. BT.2446 exactly as published. `peak_nits` bounds every output component.
+    own mid-tones, e.g. BT.2446 exactly as published. `peak_nits` bounds every output component. `runtime`: where a
+    network runs; None takes the first that works.
     """
 
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
     saturation: float = Field(default=1.0, ge=0.0, le=2.0)
+    runtime: RuntimeName | None = None
     extra: dict[str, float] = {}
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.models.networks.base import Network
+from toolchain.models.spec import RuntimeName
 
-RuntimeName = Literal["tensorrt", "onnxruntime-cuda", "torch-cuda", "openvino", "onnxruntime", "torch"]
+if TYPE_CHECKING:  # torch is imported by what runs networks, not by what lists them
+    from toolchain.models.networks.base import Network
+
 RUNTIME_NAMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
 Precision = Literal["fp32", "fp16", "bf16"]
 Tensors = Mapping[str, NDArray[np.float32]]

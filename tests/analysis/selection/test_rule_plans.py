@@ -14,7 +14,7 @@ from analysis.selection.profile import load_profile
 from analysis.selection.rules import DO_NOTHING, EXPLORE_EPSILON, make_plan
 from toolchain.errors import UsageError
 from toolchain.models import registry
-from toolchain.models.spec import Controls
+from toolchain.models.spec import COST_ORDER, Controls
 
 SPECS = registry.specs()
 BALANCED, BEST, FAST = (load_profile(name) for name in ("balanced", "best", "fast"))
@@ -53,7 +53,9 @@ def test_any_plan_is_sound(changes, profile, mode):
     assert plan.candidates[: len(eligible)] == eligible
     assert {item.model_id for item in plan.candidates} == set(registry.model_ids("sdr2hdr"))
     assert DO_NOTHING in [item.model_id for item in eligible]
-    assert len(eligible) == min(profile.shortlist_size, 4) + 1
+    dearest = COST_ORDER.index(profile.max_cost)
+    affordable = sum(s.task == "sdr2hdr" and COST_ORDER.index(s.cost_class) <= dearest for s in SPECS) - 1
+    assert len(eligible) == min(profile.shortlist_size, affordable) + 1
     assert sum(item.probability for item in plan.candidates) == pytest.approx(1.0)
     assert all(item.probability > 0 for item in eligible) or mode == "greedy"
     assert all(item.probability == 0 for item in plan.candidates if not item.eligible)
@@ -118,6 +120,23 @@ def test_denoise_is_told_the_measured_sigma_within_its_range():
     assert make_plan(analysis(noise_sigma=2.5), SPECS, BALANCED).restore[0].parameters == {"sigma": 2.5}
     limit = registry.get_spec("denoise").parameters["sigma"].maximum
     assert make_plan(analysis(noise_sigma=99.0), SPECS, BALANCED).restore[0].parameters == {"sigma": limit}
+
+
+def test_a_model_that_is_not_installed_is_never_chosen_and_says_why():
+    missing = dict.fromkeys(("spline", "bt2446a"), "pull it first")
+    plan = make_plan(analysis(), SPECS, BEST, unavailable=missing)
+    reasons = {item.model_id: item.reason for item in plan.candidates if not item.eligible}
+    assert reasons["spline"] == reasons["bt2446a"] == "pull it first"
+    assert not set(missing) & {item.model_id for item in plan.shortlist}
+
+
+def test_a_profile_does_not_try_what_it_cannot_afford_unless_it_is_asked_for_by_name():
+    heavy = next(s.id for s in SPECS if s.task == "sdr2hdr" and s.cost_class == "heavy")
+    plan = make_plan(analysis(), SPECS, FAST)
+    found = next(item for item in plan.candidates if item.model_id == heavy)
+    assert not found.eligible
+    assert "its cost is heavy, and profile fast goes up to light" in found.reason
+    assert make_plan(analysis(), SPECS, FAST, pinned_model=heavy).candidates[0].model_id == heavy
 
 
 @pytest.mark.parametrize("pinned", registry.model_ids("sdr2hdr"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.catalogue import BUILT_IN
 from toolchain.color.ictcp import ictcp_from_nits, nits_from_ictcp
 from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.models.curves import grey_nits
 from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share, guarded, monotone_grey
-from toolchain.models.registry import model_ids
 from toolchain.models.spec import Controls, FloatArray
 
 PEAK = Controls(peak_nits=1000.0)
@@ -66,7 +66,7 @@ def test_other_hues_are_the_models_own():
     np.testing.assert_allclose(guarded(broken, PEAK)(green_and_blue), broken(green_and_blue), rtol=1e-9)
 
 
-@pytest.mark.parametrize("model_id", model_ids("sdr2hdr"))
+@pytest.mark.parametrize("model_id", BUILT_IN)
 @pytest.mark.parametrize("mid_gain_ev", [None, 0.0, 0.5])
 def test_catalogue_models_keep_the_hue_of_skin(model_id, mid_gain_ev):
     source = skin_linear()
@@ -148,16 +148,16 @@ def test_gamut_clip_share_counts_what_is_outside():
         return 1000 * rgb
 
     samples = np.array([[0.5, 0.5, 0.5], [1.0, 1.0, 1.0], [-0.1, 0.5, 0.5], [0.5, 1.2, 0.5], [np.nan, 0, 0]])
-    assert gamut_clip_share(expand, samples, 1000.0) == pytest.approx(3 / 5)
-    assert gamut_clip_share(expand, samples, 1300.0) == pytest.approx(2 / 5)
+    assert gamut_clip_share(expand(samples), 1000.0) == pytest.approx(3 / 5)
+    assert gamut_clip_share(expand(samples), 1300.0) == pytest.approx(2 / 5)
 
 
-@pytest.mark.parametrize("model_id", model_ids("sdr2hdr"))
+@pytest.mark.parametrize("model_id", BUILT_IN)
 def test_catalogue_models_rarely_leave_the_gamut(model_id):
     rgb709 = np.random.default_rng(2).random((3000, 3)) ** 2.4
     rgb = rgb709 @ conversion_matrix("bt709", "bt2020").T
     nits = bind_guarded(model_id, None, Controls())
-    assert gamut_clip_share(nits, rgb, 1000.0) == 0
+    assert gamut_clip_share(nits(rgb), 1000.0) == 0
 
 
 def test_the_share_the_guards_bring_back_is_counted_before_them():
@@ -166,7 +166,7 @@ def test_the_share_the_guards_bring_back_is_counted_before_them():
     grey = np.linspace(0, 1, 3)[:, np.newaxis] * np.ones(3)
     controls = Controls(peak_nits=1000.0, saturation=2.0)
     raw = bind_unguarded("bt2446c", None, controls)
-    assert gamut_clip_share(raw, primaries, 1000.0) == 1
-    assert gamut_clip_share(raw, grey, 1000.0) == 0
-    assert gamut_clip_share(bind_unguarded("direct203", None, controls), primaries, 1000.0) == 0
-    assert gamut_clip_share(bind_guarded("bt2446c", None, controls), primaries, 1000.0) == 0
+    assert gamut_clip_share(raw(primaries), 1000.0) == 1
+    assert gamut_clip_share(raw(grey), 1000.0) == 0
+    assert gamut_clip_share(bind_unguarded("direct203", None, controls)(primaries), 1000.0) == 0
+    assert gamut_clip_share(bind_guarded("bt2446c", None, controls)(primaries), 1000.0) == 0

@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.catalogue import BUILT_IN
 from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.transfer import pq_eotf_inverse
 from toolchain.models.guards import bind_guarded
-from toolchain.models.registry import get_spec, model_ids
+from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
 
-EXPAND = model_ids("sdr2hdr")
+EXPAND = BUILT_IN
 PEAKS = (203.0, 400.0, 1000.0, 4000.0)
 TEN_BIT_SIGNALS = (np.arange(64, 1020) - 64) / 876
 

@@ -11,8 +11,8 @@ from toolchain.models.spec import Controls, ModelSpec
 
 
 def test_catalogue_order_is_expand_then_restore():
-    assert model_ids("sdr2hdr") == ("direct203", "bt2446a", "bt2446b", "bt2446c", "spline")
-    assert model_ids("restore") == ("deinterlace", "deblock", "denoise", "deband", "sharpen")
+    assert model_ids("sdr2hdr")[:5] == ("direct203", "bt2446a", "bt2446b", "bt2446c", "spline")
+    assert model_ids("restore")[0] == "deinterlace"
     assert model_ids() == model_ids("sdr2hdr") + model_ids("restore")
     assert tuple(spec.id for spec in specs()) == model_ids()
 
@@ -29,7 +29,9 @@ def test_every_file_is_in_the_catalogue_and_valid():
 def test_data_sheet_says_what_a_selector_needs(model_id):
     spec = get_spec(model_id)
     assert spec.title and spec.source and spec.licence and spec.suits
-    assert (spec.task == "restore") == bool(spec.filters) == (not spec.pointwise)
+    assert spec.task == "restore" or not spec.filters
+    assert spec.filters or spec.weights or spec.pointwise  # something must do the work
+    assert spec.weights is None or (spec.input and spec.output and spec.weights.credit)
     for known in spec.parameters.values():
         assert known.minimum <= known.default <= known.maximum
         assert known.minimum < known.maximum

@@ -1,0 +1,115 @@
+"""How networks become models: padding, tiles, flat fields and chunks change nothing of what the network says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolchain.color.transfer import bt1886_eotf, pq_eotf_inverse
+from toolchain.models import neural
+from toolchain.models.neural import NeuralModel
+from toolchain.models.registry import get_spec
+from toolchain.models.spec import Controls, ModelSpec, ShotContext, ShotTone
+
+TONE = ShotTone(histogram=(1.0,) * 256)
+
+
+class BoxBlur:
+    """A stand-in whose answer is known: half the mean of the 3x3 around each pixel, plus the first number."""
+
+    runtime, provider = "torch", "test"
+
+    def __init__(self, multiple: int = 1):
+        self.multiple = multiple
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, inputs):
+        if "small" in inputs:
+            return {"numbers": np.array([[inputs["small"].mean()]], np.float32)}
+        rgb, numbers = inputs["rgb"], inputs["numbers"]
+        assert rgb.flags.c_contiguous and rgb.dtype == np.float32 and len(numbers) == len(rgb)
+        assert rgb.shape[2] % self.multiple == 0 and rgb.shape[3] % self.multiple == 0
+        self.shapes.append(rgb.shape)
+        padded = np.pad(rgb, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+        rows, columns = rgb.shape[2:]
+        blurred = sum(padded[:, :, y : y + rows, x : x + columns] for y in range(3) for x in range(3)) / 9
+        return {"pq": (blurred / 2 + numbers[:, :1, None, None]).astype(np.float32)}
+
+
+def spec_of(**changes) -> ModelSpec:
+    return get_spec("agcm").model_copy(update={"pointwise": False, "overlap_px": 2, **changes})
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 56), (37, 51), (5, 3)])
+def test_padding_is_cropped_again(height: int, width: int) -> None:
+    session = BoxBlur(multiple=8)
+    signal = np.random.default_rng(0).random((height, width, 3)).astype(np.float32)
+    numbers = np.zeros((1, 1), np.float32)
+    pq = neural._render_picture(session, signal, numbers, spec_of(size_multiple=8))
+    assert pq.shape == signal.shape
+    inside = BoxBlur().run({"rgb": neural._planar(signal), "numbers": numbers})["pq"][0].transpose(1, 2, 0)
+    np.testing.assert_allclose(pq[:-1, :-1], inside[:-1, :-1], atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(60, 150), st.integers(60, 150), st.sampled_from([1, 4, 8]))
+def test_tiles_give_the_same_picture_as_the_whole(height: int, width: int, multiple: int) -> None:
+    signal = np.random.default_rng(1).random((height, width, 3)).astype(np.float32)
+    numbers = np.full((1, 1), 0.1, np.float32)
+    whole = neural._render_picture(BoxBlur(multiple), signal, numbers, spec_of(size_multiple=multiple, tiling=False))
+    session = BoxBlur(multiple)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neural, "TILE_SIDE", 48)
+        tiled = neural._render_picture(session, signal, numbers, spec_of(size_multiple=multiple))
+    assert len(session.shapes) > 1
+    np.testing.assert_array_equal(tiled, whole)
+
+
+def test_a_model_that_may_not_be_tiled_is_shown_the_whole_picture() -> None:
+    session = BoxBlur()
+    signal = np.zeros((100, 120, 3), np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neural, "TILE_SIDE", 48)
+        neural._render_picture(session, signal, np.zeros((1, 1), np.float32), spec_of(tiling=False))
+    assert session.shapes == [(1, 3, 100, 120)]
+
+
+def test_colours_are_seen_as_flat_fields() -> None:
+    signal = np.random.default_rng(2).random((150, 3)).astype(np.float32)
+    signal[7] = signal[3]
+    answers = neural._render_flat(BoxBlur(), signal, np.full((1, 1), 0.25, np.float32))
+    np.testing.assert_allclose(answers, signal / 2 + 0.25, atol=1e-6)
+
+
+def test_numbers_are_held_over_the_shot_and_averaged_over_its_key_frames() -> None:
+    session = BoxBlur()
+    model = NeuralModel(spec_of(id="agcm"), lambda *_: session)
+    dark, bright = (np.full((64, 96, 3), level, np.float32) for level in (0.01, 0.6))
+    shot = ShotContext(TONE, (dark, bright), (64, 96))
+    expand = model.bind(shot, Controls(mid_gain_ev=None))
+    mean_signal = np.mean([0.01 ** (1 / 2.4), 0.6 ** (1 / 2.4)])
+    grey = np.full((20, 20, 3), bt1886_eotf(np.float64(0.5)))
+    expected = (0.25 + mean_signal) * neural.white_scale("agcm")
+    np.testing.assert_allclose(pq_eotf_inverse(expand(grey)), min(expected, 1.0), atol=2e-4)
+
+
+def test_the_conditioner_sees_a_small_picture_of_the_frame() -> None:
+    """From a key frame of 480x270 a frame of 1920x1080 gives a quarter: 480x270; of 960x540: 240x135."""
+    model = NeuralModel(get_spec("agcm"), lambda *_: BoxBlur())
+    picture = np.full((270, 480, 3), 0.2, np.float32)
+    assert model._small(picture, (1080, 1920)).shape == (1, 3, 270, 480)
+    assert model._small(picture, (540, 960)).shape == (1, 3, 135, 240)
+    assert model._small(picture, (2160, 3840)).shape == (1, 3, 270, 480)
+    np.testing.assert_allclose(model._small(picture, (540, 960)), 0.2 ** (1 / 2.4), rtol=1e-5)
+
+
+def test_pixels_keep_their_order_over_chunks() -> None:
+    class Pointwise(BoxBlur):
+        def run(self, inputs):
+            return {"pq": inputs["rgb"] * 0.5}
+
+    signal = np.random.default_rng(3).random((3, 70000, 3)).astype(np.float32)
+    pq = neural._render_pixels(Pointwise(), signal, np.zeros((1, 1), np.float32))
+    np.testing.assert_array_equal(pq, signal * 0.5)
