@@ -9,20 +9,19 @@ from functools import cache
 from agent.frames import ShotContexts
 from agent.tasks.messages import RenderRequest, RenderResult
 from agent.workspace import Workspace
-from analysis.schema import Plan
 from toolchain import pipeline
 from toolchain.events import Emit
 from toolchain.expanders import Expander, PictureExpander, TableExpander
 from toolchain.lut import Lut3d, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
-from toolchain.models.restore import restore_filters
 from toolchain.models.sessions import running
 from toolchain.models.spec import PixelFunction
 from toolchain.pipeline import RenderJob, lut_format
+from toolchain.restoration import restoration
 from toolchain.segments import plan_segments
 from toolchain.video.decode import deinterlace_filters
-from toolchain.video.facts import FieldOrder, VideoFacts
+from toolchain.video.facts import VideoFacts
 from toolchain.video.shots import Shot
 
 SEGMENT_S = 4.0
@@ -48,12 +47,15 @@ def _job(request: RenderRequest) -> RenderJob:
     scan, pts = workspace.load_scan(), workspace.load_pts()
     video = request.facts.video
     assert video is not None and video.time_base is not None  # noqa: S101 - probe refuses files without a picture
+    steps = [(step.model_id, step.parameters) for step in request.plan.restore]
+    restored = restoration(steps, request.controls.runtime)
     return RenderJob(
         source=request.path,
         video=video,
         pts=pts,
         segments=plan_segments(scan.shots, pts.tolist(), video.time_base, SEGMENT_S),
-        filters=source_filters(scan.field_order, request.plan),
+        filters=(*deinterlace_filters(scan.field_order), *restored.filters),
+        restorers=restored.restorers,
         expander=_expander(request, workspace, video, scan.shots),
         output=request.output,
         folder=workspace.segments(request.candidate),
@@ -85,9 +87,3 @@ def _expander(request: RenderRequest, workspace: Workspace, video: VideoFacts, s
         return baked(bind_shot(shot)) if spec.adaptive else fixed_table()
 
     return TableExpander(shots, frame_rate, table_of, mask_of, baked(nothing))
-
-
-def source_filters(field_order: FieldOrder, plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Deinterlacing where the scan found it necessary, then the plan's restoration steps in order."""
-    steps = (restore_filters(step.model_id, step.parameters) for step in plan.restore)
-    return (*deinterlace_filters(field_order), *(item for step in steps for item in step))

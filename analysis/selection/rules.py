@@ -9,6 +9,7 @@ from typing import Literal
 from analysis.schema import Analysis, Candidate, DistortionType, Plan, RestoreStep, Severity
 from analysis.selection.profile import Profile
 from toolchain.errors import UsageError
+from toolchain.models.restore_strength import compression_strength, softness_strength
 from toolchain.models.spec import COST_ORDER, Controls, ModelSpec
 
 POLICY = "rules-1"
@@ -174,7 +175,7 @@ def make_plan(
     return Plan(
         policy=POLICY,
         mode="pinned" if pinned_model else mode,
-        restore=_restore_steps(analysis, by_id),
+        restore=_restore_steps(analysis, _usable(by_id, profile, unavailable or {})),
         candidates=inside + outside,
     )
 
@@ -194,6 +195,16 @@ def _barred(
         if COST_ORDER.index(by_id[i].cost_class) > dearest and i != pinned_model
     }
     return dear | {i: unavailable[i] for i in ids if i in unavailable}
+
+
+def _usable(by_id: Mapping[str, ModelSpec], profile: Profile, unavailable: Mapping[str, str]) -> dict[str, ModelSpec]:
+    """Restoring networks only where they can run and the profile affords them; filters always."""
+    dearest = COST_ORDER.index(profile.max_cost)
+    return {
+        i: spec
+        for i, spec in by_id.items()
+        if spec.weights is None or (i not in unavailable and COST_ORDER.index(spec.cost_class) <= dearest)
+    }
 
 
 def _eligible(ranked: Sequence[str], shortlist_size: int, pinned_model: str | None) -> list[str]:
@@ -246,23 +257,38 @@ def _reason_out(
     return "; ".join([rank, *against])
 
 
-def _restore_steps(analysis: Analysis, by_id: dict[str, ModelSpec]) -> tuple[RestoreStep, ...]:
-    """Steps for defects of at least moderate severity, coding defects first; only models of the catalogue."""
+def _restore_steps(analysis: Analysis, by_id: Mapping[str, ModelSpec]) -> tuple[RestoreStep, ...]:
+    """Steps for defects of at least moderate severity, coding defects first; only models of the catalogue given.
+
+    One network takes blocks, ringing and noise together; where it may not run, a filter for each does.
+    """
     signals = analysis.pooled_signals
-    steps = [
-        ("deblock", "blocking_artifacts", {}, f"block grid {signals.blockiness:.1f} times the picture beside it"),
-        ("denoise", "noise", {"sigma": signals.noise_sigma}, f"noise of {signals.noise_sigma:.1f} 8-bit codes"),
-        ("deband", "color_banding", {}, f"{signals.banding:.0%} of the smooth area goes up in steps"),
-    ]
-    chosen = [
-        RestoreStep(model_id=model_id, parameters=_allowed(by_id[model_id], parameters), reason=reason)
-        for model_id, kind, parameters, reason in steps
-        if model_id in by_id and _at_least_moderate(analysis, kind)
-    ]
+    blocks = f"block grid {signals.blockiness:.1f} times the picture beside it"
+    noise = f"noise of {signals.noise_sigma:.1f} 8-bit codes"
+    sigma = {"sigma": signals.noise_sigma}
+    if "codec-clean" in by_id and _at_least_moderate(analysis, "blocking_artifacts", "noise"):
+        found = sigma | {"compression": float(compression_strength(signals.blockiness))}
+        steps = [("codec-clean", found, f"{blocks}, {noise}")]
+    else:
+        steps = [
+            (model_id, parameters, reason)
+            for model_id, kind, parameters, reason in (
+                ("deblock", "blocking_artifacts", {}, blocks),
+                ("denoise", "noise", sigma, noise),
+            )
+            if model_id in by_id and _at_least_moderate(analysis, kind)
+        ]
+    if "deband" in by_id and _at_least_moderate(analysis, "color_banding"):
+        steps.append(("deband", {}, f"{signals.banding:.0%} of the smooth area goes up in steps"))
     # Sharpening lifts every other defect too, so it is kept for a picture that is severely soft and nothing else.
-    if not chosen and _severity(analysis, "low_clarity") == "severe" and "sharpen" in by_id:
-        chosen.append(RestoreStep(model_id="sharpen", reason=f"blur of {signals.blur:.2f} and no other defect"))
-    return tuple(chosen)
+    sharpener = next((model_id for model_id in ("clarity", "sharpen") if model_id in by_id), None)
+    if not steps and sharpener and _severity(analysis, "low_clarity") == "severe":
+        softness = {"softness": float(softness_strength(signals.blur))}
+        steps.append((sharpener, softness, f"blur of {signals.blur:.2f} and no other defect"))
+    return tuple(
+        RestoreStep(model_id=model_id, parameters=_allowed(by_id[model_id], parameters), reason=reason)
+        for model_id, parameters, reason in steps
+    )
 
 
 def _allowed(spec: ModelSpec, parameters: dict[str, float]) -> dict[str, float]:
