@@ -1,4 +1,4 @@
-"""`agent models list|show|pull|apply`."""
+"""`agent models list|show|pull|build|bench|apply`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.commands import JsonOption, RuntimeOption
+from agent.cli.models_bench import bench_models
+from agent.cli.models_build import build_models
 from agent.cli.models_pull import pull
 from agent.cli.render import show, write_line
 
@@ -56,6 +58,8 @@ def show_model(model_id: ModelId, json_output: JsonOption = False) -> int:
 
 
 app.command("pull")(pull)
+app.command("build")(build_models)
+app.command("bench")(bench_models)
 
 
 @app.command("apply")

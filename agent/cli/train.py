@@ -1,0 +1,112 @@
+"""`agent train ...`: make training data, train a model, from one recipe file each.
+
+The libraries of training (extra `train`) are imported only here. A killed command goes on where it was when it is run
+again with the same arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from agent.cli.commands import JsonOption
+from agent.cli.render import human_events, json_events, show
+from toolchain.errors import EnvironmentNotReady, UsageError
+from toolchain.events import Emit, Progress
+
+app = typer.Typer(help="Train the models of the catalogue, reproducibly.", no_args_is_help=True)
+
+Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="A recipe, see configs/training.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Weights, metrics and checkpoints go here.")]
+
+
+@app.command("itm-data")
+def itm_data(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The data set goes here.")],
+    masters: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="HDR masters; without it $SDR2HDR_DATA.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the SDR/HDR pairs that `agent train itm` learns from."""
+    from training.data.itm_pairs import build_from_yaml
+
+    with _training(as_json) as (emit, made):
+
+        def progress(done: int, total: int, _: str) -> None:
+            emit(Progress(step="itm-data", done=done, total=total, unit="titles"))
+
+        build_from_yaml(config, out, masters, progress)
+        made(out)
+    return 0
+
+
+@app.command("itm")
+def itm(
+    config: Config,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `agent train itm-data`.")],
+    out: Out,
+    as_json: JsonOption = False,
+) -> int:
+    """Train an SDR-to-HDR model: the curve, the shot's network or the local gain, as the recipe says."""
+    with _training(as_json) as (emit, made):
+        if "base" in _recipe(config):
+            from training import itm_local
+
+            weights = itm_local.train(itm_local.load_config(config), data, out, emit)
+        else:
+            from training import itm as itm_recipe
+
+            weights = itm_recipe.train(itm_recipe.load_config(config), data, out, emit=emit)
+        made(weights)
+    return 0
+
+
+@app.command("restore")
+def restore(
+    config: Config,
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Photographs, the folder `hdr` of the data.")],
+    out: Out,
+    as_json: JsonOption = False,
+) -> int:
+    """Train a restoring network on photographs and scenes that it damages itself."""
+    with _training(as_json) as (emit, made):
+        from training import restore as recipe
+
+        made(recipe.train(recipe.load_config(config), data, out, emit))
+    return 0
+
+
+def _recipe(path: Path) -> dict[str, object]:
+    """The recipe's mapping, to see which training it is; the training itself checks it."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not a readable recipe: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is not a recipe: a YAML mapping is needed, see configs/training")
+    return found
+
+
+@contextmanager
+def _training(as_json: bool) -> Iterator[tuple[Emit, Callable[[Path], None]]]:
+    """Where progress goes, and where the result is told; a missing training library becomes a sentence."""
+    try:
+        with json_events(as_json) as events:
+            if events is not None:
+                writer = events
+                done = {"type": "job.completed", "run_id": "", "exit_code": 0, "message": "trained"}
+                yield writer, lambda path: writer.write({**done, "output": str(path)})
+                return
+            with human_events() as emit:
+                yield emit, show
+    except ModuleNotFoundError as error:
+        raise EnvironmentNotReady(
+            f"training needs {error.name}, which is not installed: pip install 'sdr2hdr-agent[train]'"
+        ) from error
