@@ -77,19 +77,20 @@ def _grain(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Pictu
     if kind == "white":
         return noise
     if kind == "film":
-        return cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.45, 0.9))
+        return cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.45, 0.9)).astype(np.float32, copy=False)
     red_gain, blue_gain = rng.uniform(1.2, 2.2, 2)
     masks = np.zeros(shape, dtype=np.float32)
     masks[0::2, 0::2, 0] = red_gain
     masks[1::2, 1::2, 2] = blue_gain
     masks[0::2, 1::2, 1] = masks[1::2, 0::2, 1] = 1.0
     taps = (_OTHER_TAPS, _GREEN_TAPS, _OTHER_TAPS)
-    return np.stack([cv2.filter2D(noise[..., i] * masks[..., i], -1, taps[i]) for i in range(3)], axis=-1)
+    planes = [cv2.filter2D(noise[..., i] * masks[..., i], cv2.CV_32F, taps[i]) for i in range(3)]
+    return np.stack(planes, axis=-1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
 class Softness:
-    """`sigma_px` as a Gaussian's: "gauss" and "disc" blur the light, "box" the signal, "scaled" shrinks and enlarges."""
+    """`sigma_px` as a Gaussian's: "gauss" and "disc" blur light, "box" the signal, "scaled" shrinks and enlarges."""
 
     sigma_px: float
     kind: Literal["gauss", "disc", "box", "scaled"] = "gauss"
@@ -114,7 +115,7 @@ class Softness:
         height, width = signal.shape[:2]
         factor = 1 + 0.75 * self.sigma_px
         small = cv2.resize(signal, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)
-        return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
 
 
 def _disc(diameter: float, box: bool = False) -> NDArray[np.float32]:
@@ -122,17 +123,14 @@ def _disc(diameter: float, box: bool = False) -> NDArray[np.float32]:
     taps = 2 * int(np.ceil((diameter - 1) / 2 + 1e-6)) + 1
     offsets = (np.arange(taps * 8) + 0.5) / 8 - taps / 2
     inside = np.abs(offsets) <= diameter / 2
-    if box:
-        shape = np.outer(inside, inside)
-    else:
-        shape = np.hypot(offsets[:, None], offsets[None, :]) <= diameter / 2
+    shape = np.outer(inside, inside) if box else np.hypot(offsets[:, None], offsets[None, :]) <= diameter / 2
     kernel = cv2.resize(shape.astype(np.float32), (taps, taps), interpolation=cv2.INTER_AREA)
     return kernel / kernel.sum()
 
 
 @dataclass(frozen=True)
 class Coding:
-    """One pass through a real coder. `quality`: crf of libx264 and libx265, quantiser (1 to 31) of the MPEG coders."""
+    """One pass through a real coder. `quality`: crf of libx264 and libx265, quantiser (1 to 31) of the MPEG ones."""
 
     coder: Coder
     quality: float
@@ -161,8 +159,8 @@ class Coding:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(codes, "yuv420p")))
             container.mux(stream.encode())
         coded.seek(0)
-        with av.open(coded) as container:
-            return [frame.to_ndarray() for frame in container.decode(video=0)]
+        with av.open(coded, "r") as container:
+            return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in container.decode(video=0)]
 
     def _options(self) -> dict[str, str]:
         if self.coder == "libx264":

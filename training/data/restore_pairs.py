@@ -73,18 +73,18 @@ def build_pairs(config: PairsConfig, data: Path, out: Path, emit: Emit = ignore)
     `data` holds the photographs that the splits name. Raises InputError for one that is absent or unreadable.
     """
     out.mkdir(parents=True, exist_ok=True)
-    shards = [
+    shards: list[tuple[Split, int]] = [
         (split, index)
         for split, part in config.splits.items()
         for index in range(-(-part.sequences // config.shard_sequences))
     ]
-    pictures: dict[Split, CleanPictures] = {}
+    held: tuple[Split, CleanPictures] | None = None
     for done, (split, index) in enumerate(shards, 1):
         path = out / f"{split}-{index:03d}.npz"
         if not path.exists():
-            if split not in pictures:
-                pictures = {split: clean_pictures(config, split, data)}
-            write_atomic(path, _shard(config, split, index, pictures[split]))
+            if held is None or held[0] != split:
+                held = (split, clean_pictures(config, split, data))
+            write_atomic(path, _shard(config, split, index, held[1]))
         emit(Progress(step="pairs", done=done, total=len(shards), unit="shards"))
 
 

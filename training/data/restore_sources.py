@@ -58,9 +58,7 @@ def _from_luminance_chroma(planes: dict[str, NDArray[np.float32]]) -> Picture:
     luma = planes["Y"]
     size = (luma.shape[1], luma.shape[0])
     zero = np.zeros_like(luma)
-    red, blue = (
-        luma * (1 + (cv2.resize(planes[name], size) if name in planes else zero)) for name in ("RY", "BY")
-    )
+    red, blue = (luma * (1 + (cv2.resize(planes[name], size) if name in planes else zero)) for name in ("RY", "BY"))
     k_red, k_green, k_blue = luminance_coefficients("bt709")
     return np.stack([red, (luma - k_red * red - k_blue * blue) / k_green, blue], axis=-1)
 
@@ -89,11 +87,11 @@ class CleanPictures:
             patch = self._scene(rng, size)
         else:
             patch = chart(rng, size)
-        turned = np.rot90(patch, rng.integers(4)) if rng.random() < 0.3 else patch
+        turned = np.rot90(patch, int(rng.integers(4))) if rng.random() < 0.3 else patch
         return np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned)
 
     def _photograph(self, rng: np.random.Generator, size: int) -> Picture:
-        light, least_factor = self._photographs[rng.integers(len(self._photographs))]
+        light, least_factor = self._photographs[int(rng.integers(len(self._photographs)))]
         room = min(light.shape[:2]) / size
         factor = min(room, least_factor * float(rng.choice((1.0, 1.0, 1.3, 2.0))))
         window = _window(rng, light, int(size * factor))
@@ -101,12 +99,12 @@ class CleanPictures:
         level = max(1e-4, float(np.quantile(small.mean(axis=-1), 0.6)))
         nits = small @ _TO_BT2020 * np.float32(np.exp(rng.uniform(np.log(15), np.log(85))) / level)
         recipe = GradeRecipe(
-            curve=_GRADES[rng.integers(len(_GRADES))], saturation=rng.uniform(0.7, 1.3), peak_nits=2000.0
+            curve=_GRADES[int(rng.integers(len(_GRADES)))], saturation=rng.uniform(0.7, 1.3), peak_nits=2000.0
         )
         return grade(np.minimum(nits, 4000.0), recipe)
 
     def _scene(self, rng: np.random.Generator, size: int) -> Picture:
-        window = _window(rng, self._scenes[rng.integers(len(self._scenes))], size)
+        window = _window(rng, self._scenes[int(rng.integers(len(self._scenes)))], size)
         return grade(window.astype(np.float32), GradeRecipe(exposure_ev=rng.uniform(-0.7, 0.7)))
 
 
@@ -119,7 +117,7 @@ def chart(rng: np.random.Generator, size: int) -> Picture:
     """(size, size, 3) signal in [0, 1]: a cloudy or sloping ground with figures, lines and lettering upon it."""
     canvas = _ground(rng, 2 * size)
     for _ in range(rng.integers(2, 14)):
-        draw = (_draw_figure, _draw_line, _draw_letters)[rng.integers(3)]
+        draw = (_draw_figure, _draw_line, _draw_letters)[int(rng.integers(3))]
         draw(rng, canvas, tuple(float(v) for v in _colour(rng)))
     small = cv2.resize(np.clip(canvas, 0, 1), (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
@@ -171,5 +169,3 @@ def _draw_letters(rng: np.random.Generator, canvas: Picture, colour: tuple[float
     text = "".join(chr(c) for c in rng.integers(33, 127, rng.integers(3, 14)))
     font, thickness = int(rng.integers(8)), int(rng.integers(1, 5))
     cv2.putText(canvas, text, _point(rng, canvas), font, rng.uniform(0.6, 3.0), colour, thickness, cv2.LINE_AA)
-
-
