@@ -44,6 +44,7 @@ class Profile(_Settings):
     pilot_frames_per_shot: int = Field(ge=1)
     max_pilot_frames: int = Field(ge=1, description="over the whole video")
     max_cost: CostClass = Field(description="dearest model that is tried unless it is asked for by name")
+    prefer: tuple[str, ...] = Field(default=(), description="models that suit these jobs and are ranked higher")
     verify: VerifySettings
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)

@@ -21,6 +21,8 @@ EXPLORE_EPSILON = 0.04
 # Where each model starts: how often it is right when nothing special is known of the content.
 BASE_SCORE = {"spline": 1.0, "bt2446c": 0.8, "bt2446a": 0.7, "bt2446b": 0.6, DO_NOTHING: 0.2}
 OTHER_MODEL_SCORE = 0.5
+PREFERRED_SCORE = 0.8
+"""Added for a model that the profile prefers: enough to lead by, unless several rules speak against it."""
 LOWER_PEAK_SHARE = 0.5  # of the headroom above 203 nits that is left where expansion would show defects
 BASE_REASON = {
     "spline": "follows each shot's own highlights",
@@ -145,7 +147,7 @@ def make_plan(
         raise UsageError(f"the catalogue holds {', '.join(ids) or 'nothing'}; {DO_NOTHING} must be among it: add it")
     by_id = {spec.id: spec for spec in specs}
     matching = [rule for rule in RULES if rule.applies(analysis)]
-    scores = {i: BASE_SCORE.get(i, OTHER_MODEL_SCORE) + sum(r.scores.get(i, 0.0) for r in matching) for i in ids}
+    scores = {i: _score(i, matching, profile) for i in ids}
     ranked = sorted(ids, key=lambda model_id: -scores[model_id])
     barred = _barred(by_id, ids, profile, pinned_model, unavailable or {})
     eligible = _eligible([i for i in ranked if i not in barred], profile.shortlist_size, pinned_model)
@@ -155,7 +157,7 @@ def make_plan(
         Candidate(
             model_id=model_id,
             eligible=True,
-            reason=_reason(model_id, matching, pinned_model),
+            reason=_reason(model_id, matching, pinned_model, profile),
             parameters=_parameters(by_id[model_id], matching, lower_peak),
             probability=probabilities[model_id],
         )
@@ -178,6 +180,11 @@ def make_plan(
         restore=_restore_steps(analysis, _usable(by_id, profile, unavailable or {})),
         candidates=inside + outside,
     )
+
+
+def _score(model_id: str, matching: Sequence[Rule], profile: Profile) -> float:
+    base = BASE_SCORE.get(model_id, OTHER_MODEL_SCORE) + (PREFERRED_SCORE if model_id in profile.prefer else 0.0)
+    return base + sum(rule.scores.get(model_id, 0.0) for rule in matching)
 
 
 def _barred(
@@ -239,11 +246,12 @@ def _parameters(spec: ModelSpec, matching: Sequence[Rule], lower_peak: float | N
     return {name: value for name, value in wanted.items() if name in spec.parameters}
 
 
-def _reason(model_id: str, matching: Sequence[Rule], pinned_model: str | None) -> str:
+def _reason(model_id: str, matching: Sequence[Rule], pinned_model: str | None, profile: Profile) -> str:
     if model_id == pinned_model:
         return "asked for by name"
     base = BASE_REASON.get(model_id, "in the catalogue")
-    return "; ".join([base, *(rule.reason for rule in matching if rule.scores.get(model_id, 0.0) > 0.0)])
+    preferred = [f"profile {profile.name} prefers it"] if model_id in profile.prefer else []
+    return "; ".join([base, *preferred, *(rule.reason for rule in matching if rule.scores.get(model_id, 0.0) > 0.0)])
 
 
 def _reason_out(

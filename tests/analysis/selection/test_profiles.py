@@ -8,10 +8,11 @@ import pytest
 
 from analysis.selection.profile import Codec, load_profile, profile_names
 from toolchain.errors import UsageError
+from toolchain.models.registry import model_ids
 
 
-def test_the_three_profiles_are_there():
-    assert profile_names() == ("balanced", "best", "fast")
+def test_the_profiles_are_there():
+    assert profile_names() == ("balanced", "best", "broadcast", "fast")
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -20,7 +21,8 @@ def test_profile_is_complete(name):
     assert profile.name == name
     assert set(profile.encoders) == set(get_args(Codec))
     assert all(profile.encoders[codec].crf is not None for codec in ("hevc", "av1"))
-    assert (profile.peak_nits, profile.mid_gain_ev) == (1000.0, 0.0)
+    assert (profile.peak_nits, profile.mid_gain_ev) == (1000.0, 0.8 if name == "broadcast" else 0.0)
+    assert set(profile.prefer) <= set(model_ids("sdr2hdr"))
 
 
 def test_profiles_go_from_quick_to_thorough():
@@ -37,5 +39,5 @@ def test_profiles_go_from_quick_to_thorough():
 
 @pytest.mark.parametrize("name", ["turbo", "", "../fast", "fast.yaml"])
 def test_unknown_profile_names_the_allowed(name):
-    with pytest.raises(UsageError, match="balanced, best, fast"):
+    with pytest.raises(UsageError, match="balanced, best, broadcast, fast"):
         load_profile(name)

@@ -139,6 +139,15 @@ def test_a_profile_does_not_try_what_it_cannot_afford_unless_it_is_asked_for_by_
     assert make_plan(analysis(), SPECS, FAST, pinned_model=heavy).candidates[0].model_id == heavy
 
 
+def test_what_a_profile_prefers_leads_unless_the_content_speaks_against_it():
+    broadcast = load_profile("broadcast")
+    first = make_plan(analysis(), SPECS, broadcast).candidates[0]
+    assert first.model_id == "bt2446a"
+    assert "profile broadcast prefers it" in first.reason
+    screen = analysis(flatness=0.8, saturation=0.02, p50=0.9)
+    assert make_plan(screen, SPECS, broadcast).candidates[0].model_id == "direct203"
+
+
 @pytest.mark.parametrize("pinned", registry.model_ids("sdr2hdr"))
 def test_a_pinned_model_is_the_only_one_beside_doing_nothing(pinned):
     plan = make_plan(analysis(), SPECS, BALANCED, pinned_model=pinned, mode="explore")
