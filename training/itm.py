@@ -19,13 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from toolchain.errors import UsageError
+from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
 from toolchain.models.lumen import Numbers, control_vector, vector_limits
 from toolchain.models.networks.lumen import LumenShotNetwork
 from toolchain.models.spec import Controls
-from training.itm_data import Batch, TrainingSet, fold_of, load_training, read_title, title_files
+from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta, fold_of, load_training, title_files
 from training.itm_model import expand
 from training.losses import delta_e_itp, pu21_psnr
 
@@ -40,15 +40,16 @@ class ItmConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="of the model: its files are named after it")
     model: Literal["fixed", "shot"]
     steps: int = Field(gt=0)
-    batch: int = Field(default=24, gt=0)
-    pixels: int = Field(default=2048, gt=0, description="of each picture, in the loss of one step")
-    pool: int = Field(default=8192, gt=0, le=144 * 256, description="pixels of each picture that are kept at all")
+    batch: int = Field(default=48, gt=0)
+    pixels: int = Field(default=320, gt=0, description="of each picture, in the loss of one step")
+    pool: int = Field(default=4096, gt=0, le=144 * 256, description="pixels of each picture that are kept at all")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    control_dropout: float = Field(
-        default=0.25, ge=0, le=1, description="share of the peaks the network is not told: it reads 1000 nits"
+    vary_share: float = Field(
+        default=0.2, ge=0, le=1, description="of the pictures, wanted for another peak than 1000 nits, or brighter"
     )
+    pairs_of_a_title: int = Field(default=12, gt=0, description="at most; titles count alike whatever they have")
     average: float = Field(default=0.998, ge=0, lt=1, description="decay of the moving average that is kept")
     chroma_weight: float = Field(default=0.15, ge=0, description="of dE-ITP beside the PSNR in dB")
     tail_weight: float = Field(default=0.0, ge=0, description="of the PSNR missing below `tail_db`: weak pictures")
@@ -56,10 +57,11 @@ class ItmConfig(BaseModel):
     move_weight: float = Field(default=0.0, ge=0, description="of the squared change of `lumen-fixed`'s numbers")
     real_share: float = Field(default=0.4, ge=0, le=1, description="of the draws, from photographs")
     categories: tuple[str, ...] = Field(default=(), description="only masters of these; empty: all")
-    splits: tuple[str, ...] = Field(default=("train",), min_length=1)
-    validation_splits: tuple[str, ...] = ("val",)
-    folds: int = Field(default=1, ge=1, description="1: train on all titles of the splits")
-    fold: int = Field(default=0, ge=0, description="left out of the training, where there are folds")
+    profiles: tuple[str, ...] = Field(default=("anchored", "broadcast", "native"), description="of anchoring")
+    splits: tuple[str, ...] = ("fold0", "fold1", "fold2", "fold3", "fold4", "masters", "photos")
+    folds: int = Field(default=5, ge=2)
+    held_folds: tuple[int, ...] = Field(default=(), description="left out of the training, and validated on")
+    validation_pairs: int = Field(default=512, gt=0, description="of the titles left out, evenly")
     seed: int = 0
     threads: int = Field(default=1, gt=0)
     validate_every: int = Field(default=250, gt=0)
@@ -89,8 +91,8 @@ class FixedPredictor(nn.Module):
         start[-2] = 0.5
         self.vector = nn.Parameter(start)
 
-    def from_half(self, half: Tensor, controls: Tensor) -> Tensor:
-        return self.vector.clamp(self.low, self.high).expand(len(half), -1)  # type: ignore[arg-type]
+    def answer(self, statistics: Tensor, quarter: Tensor, controls: Tensor) -> Tensor:
+        return self.vector.clamp(self.low, self.high).expand(len(quarter), -1)  # type: ignore[arg-type]
 
 
 Predictor = FixedPredictor | LumenShotNetwork
@@ -111,23 +113,22 @@ def build(config: ItmConfig, base: Numbers | None) -> Predictor:
 # One step
 
 
-def loss_of(model: Predictor, batch: Batch, config: ItmConfig, told: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch and what it is made of. `told` (B,): whether the network hears the master's peak."""
-    vectors = model.from_half(batch.half, control_vectors(batch.peak_nits, told))
-    result = expand(batch.sdr, vectors, batch.peak_nits)
-    truth = torch.minimum(batch.hdr, batch.peak_nits[:, None, None])
-    psnr, chroma = pu21_psnr(result, truth), delta_e_itp(result, truth)
+def loss_of(model: Predictor, batch: Batch, config: ItmConfig) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch and what it is made of."""
+    vectors = model.answer(batch.statistics, batch.quarter, control_vectors(batch.peak_nits, batch.mid_gain_ev))
+    result = expand(batch.sdr, vectors, batch.peak_nits, batch.mid_gain_ev)
+    psnr, chroma = pu21_psnr(result, batch.hdr), delta_e_itp(result, batch.hdr)
     loss = -psnr + config.chroma_weight * chroma + config.tail_weight * (config.tail_db - psnr).clamp_min(0)
     if isinstance(model, LumenShotNetwork):
         loss = loss + config.move_weight * ((vectors - model.base) / model.reach).square().mean(1)
     return loss.mean(), {"psnr_db": float(psnr.detach().mean()), "delta_e_itp": float(chroma.detach().mean())}
 
 
-def control_vectors(peak_nits: Tensor, told: Tensor) -> Tensor:
-    """(B, 2) of `lumen.control_vector`, at 1000 nits where the network is not told."""
+def control_vectors(peak_nits: Tensor, mid_gain_ev: Tensor) -> Tensor:
+    """(B,) peaks and (B,) or (1,) mid-gains -> (B, 2) of `lumen.control_vector`."""
     rows = [
-        control_vector(Controls(peak_nits=max(float(peak), 203.0) if tell else 1000.0))
-        for peak, tell in zip(peak_nits, told, strict=True)
+        control_vector(Controls(peak_nits=max(peak, 203.0), mid_gain_ev=max(-2.0, min(2.0, gain))))
+        for peak, gain in zip(peak_nits.tolist(), mid_gain_ev.expand(len(peak_nits)).tolist(), strict=True)
     ]
     return torch.from_numpy(np.stack(rows))
 
@@ -149,14 +150,28 @@ def train(config: ItmConfig, data: Path, out: Path, base: Numbers | None = None,
     Beside it: metrics.jsonl, and checkpoint.pt, from which a killed training of the same configuration goes on to
     the same result. UsageError when the checkpoint belongs to another configuration.
     """
+    emit(StepStarted(step=config.name))
+    training, validation = _load(config, data)
+    return fit(config, training, validation, out, base, emit)
+
+
+def fit(
+    config: ItmConfig,
+    training: TrainingSet,
+    validation: TrainingSet | None,
+    out: Path,
+    base: Numbers | None = None,
+    emit: Emit = ignore,
+) -> Path:
+    """`train` on pairs that are in memory."""
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
     out.mkdir(parents=True, exist_ok=True)
-    emit(StepStarted(step=config.name))
-    training, validation = _load(config, data)
     model = build(config, base)
     state = _State(config, model, out / "checkpoint.pt")
-    batches = training.batches(config.batch, config.pixels, config.real_share, config.seed, state.step)
+    batches = training.batches(
+        config.batch, config.pixels, config.real_share, config.vary_share, config.seed, state.step
+    )
     while state.step < config.steps:
         parts = _step(config, state, next(batches))
         if state.step % config.validate_every == 0 or state.step == config.steps:
@@ -168,6 +183,7 @@ def train(config: ItmConfig, data: Path, out: Path, base: Numbers | None = None,
         if state.step % 25 == 0:
             emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = save_weights(state.average, out / config.name)
+    plot(out / "metrics.jsonl", out / "metrics.png")
     emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps", elapsed_s=0.0))
     return weights
 
@@ -206,8 +222,7 @@ def _step(config: ItmConfig, state: _State, batch: Batch) -> dict[str, float]:
     for group in state.optimizer.param_groups:
         group["lr"] = config.learning_rate * _rate(config, state.step)
     state.model.train()
-    told = torch.rand(len(batch.half)) >= config.control_dropout
-    loss, parts = loss_of(state.model, batch, config, told)
+    loss, parts = loss_of(state.model, batch, config)
     state.optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
@@ -223,15 +238,17 @@ def _step(config: ItmConfig, state: _State, batch: Batch) -> dict[str, float]:
 
 @torch.no_grad()
 def validate(model: Predictor, pairs: TrainingSet | None, config: ItmConfig) -> dict[str, float]:
-    """Mean and 5th percentile over the validation pairs, with their peaks told; empty without such pairs."""
+    """Mean and 5th percentile over the validation pairs, at 1000 nits; empty without such pairs."""
     if pairs is None:
         return {}
     psnr, chroma = [], []
-    for chosen in np.array_split(np.arange(len(pairs.metas)), math.ceil(len(pairs.metas) / 64)):
+    some = np.linspace(0, len(pairs.metas) - 1, min(len(pairs.metas), config.validation_pairs)).astype(int)
+    for chosen in np.array_split(some, math.ceil(len(some) / 64)):
         places = np.tile(np.arange(min(config.pixels, pairs.sdr.shape[1])), (len(chosen), 1))
-        batch = pairs.take(chosen, places, np.zeros(len(chosen), dtype=bool))
-        vectors = model.from_half(batch.half, control_vectors(batch.peak_nits, torch.ones(len(chosen))))
-        result = expand(batch.sdr, vectors, batch.peak_nits)
+        plain = np.zeros(len(chosen))
+        batch = pairs.take(chosen, places, plain.astype(bool), plain + DEFAULT_PEAK_NITS, plain)
+        vectors = model.answer(batch.statistics, batch.quarter, control_vectors(batch.peak_nits, batch.mid_gain_ev))
+        result = expand(batch.sdr, vectors, batch.peak_nits, batch.mid_gain_ev)
         psnr.append(pu21_psnr(result, batch.hdr))
         chroma.append(delta_e_itp(result, batch.hdr))
     db = torch.cat(psnr)
@@ -254,6 +271,25 @@ def save_weights(model: Predictor, stem: Path) -> Path:
     return path
 
 
+def plot(metrics: Path, picture: Path) -> None:
+    """Training and validation PSNR over the steps. EnvironmentNotReady without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise EnvironmentNotReady(
+            "matplotlib is not installed: install sdr2hdr-agent[train] to plot a training."
+        ) from error
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    figure = Figure(figsize=(7, 4))
+    axes = figure.add_subplot(xlabel="step", ylabel="PU21-PSNR, dB")
+    for name in ("train_psnr_db", "val_psnr_db", "val_psnr_p5_db"):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name)
+    axes.legend()
+    figure.savefig(picture, dpi=100)
+
+
 def _rounded(values: object) -> object:
     if isinstance(values, dict):
         return {name: _rounded(value) for name, value in values.items()}
@@ -264,18 +300,19 @@ def _rounded(values: object) -> object:
 
 def _load(config: ItmConfig, data: Path) -> tuple[TrainingSet, TrainingSet | None]:
     files = list(_of_categories(config, title_files(data, config.splits)))
-    if config.folds > 1:
-        folds = fold_of(files, config.folds)
-        files = [path for path in files if folds[read_title(path).metas[0].title] != config.fold]
-    held = [path for split in config.validation_splits for path in sorted((data / split).glob("*.npz"))]
-    held = list(_of_categories(config, held))
-    validation = load_training(held, config.pool, config.seed) if held else None
-    return load_training(files, config.pool, config.seed), validation
+    folds = fold_of(files, config.folds)
+    held = [path for path in files if folds[path] in config.held_folds]
+    kept = [path for path in files if folds[path] not in config.held_folds]
+
+    def load(paths: list[Path]) -> TrainingSet:
+        return load_training(paths, config.pool, config.seed, config.pairs_of_a_title, config.profiles)
+
+    return load(kept), load(held) if held else None
 
 
 def _of_categories(config: ItmConfig, files: list[Path]) -> Iterator[Path]:
     for path in files:
-        if not config.categories or read_title(path).metas[0].category in config.categories:
+        if not config.categories or first_meta(path).category in config.categories:
             yield path
 
 

@@ -1,6 +1,6 @@
 """How well models give back graded masters they have not seen: `python -m training.itm_eval --help`.
 
-Every model runs as the pipeline binds it: anchored at a mid-gain of 0, guarded, told the master's peak. Figures are
+Every model runs as the pipeline binds it: anchored at a mid-gain of 0, guarded, at a peak of 1000 nits. Figures are
 taken as is and after one fitted exposure; intervals of differences are bootstrapped over titles, not over clips.
 """
 
@@ -31,7 +31,7 @@ from toolchain.models.networks.lumen import LumenShotNetwork
 from toolchain.models.registry import get_spec, model_ids
 from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
 from toolchain.models.weights import state
-from training.itm_data import PairMeta, read_title, title_files
+from training.itm_data import first_meta, read_title, title_files
 from training.itm_model import expand as torch_expand
 from training.losses import PSNR_PEAK_PU
 from training.losses import delta_e_itp as torch_delta_e
@@ -110,18 +110,22 @@ def _torch_run(path: Path) -> Run:
 # One clip
 
 
-def judge_title(path: Path, models: Mapping[str, Bind], peak_nits: float | None) -> list[dict[str, object]]:
-    """All clips of a title: {"meta": ..., "scores": {model: Score as a dict}}. `peak_nits` None: the master's own."""
+def judge_title(
+    path: Path, models: Mapping[str, Bind], profiles: Sequence[str], controls: Controls
+) -> list[dict[str, object]]:
+    """All clips of a title in these profiles: {"meta": ..., "scores": {model: Score as a dict}}."""
     pairs = read_title(path)
     records: list[dict[str, object]] = []
-    oracle = fitted_oracle(pairs.sdr, pairs.hdr, pairs.metas)
-    for i, meta in enumerate(pairs.metas):
+    chosen = [i for i, meta in enumerate(pairs.metas) if meta.profile in profiles]
+    if not chosen:
+        return []
+    oracle = fitted_oracle(pairs.sdr[chosen], pairs.hdr[chosen], controls.peak_nits)
+    for i, ceiling in zip(chosen, oracle, strict=True):
         light = convert(bt1886_eotf(pairs.sdr[i].astype(np.float32) / 255), "bt709", "bt2020").astype(np.float32)
         truth = pairs.hdr[i, ::STRIDE, ::STRIDE].astype(np.float64)
-        controls = Controls(peak_nits=float(np.clip(peak_nits or meta.peak_nits, 203, 10000)))
         shot = _shot_of(light)
         scores = {name: asdict(_judge(bind(shot, controls), light, truth, name)) for name, bind in models.items()}
-        records.append({"meta": meta.model_dump(), "scores": scores | {"oracle": asdict(oracle[i])}})
+        records.append({"meta": pairs.metas[i].model_dump(), "scores": scores | {"oracle": asdict(ceiling)}})
     return records
 
 
@@ -154,12 +158,12 @@ def score(result: NDArray[np.floating], truth: NDArray[np.floating]) -> Score:
 
 
 def fitted_oracle(
-    sdr: NDArray[np.uint8], hdr: NDArray[np.float16], metas: Sequence[PairMeta], steps: int = 250
+    sdr: NDArray[np.uint8], hdr: NDArray[np.float16], peak_nits: float, steps: int = 250
 ) -> list[Score]:
     """What the 22 numbers reach when they are fitted to the clip's own truth: the ceiling of this class of model."""
     signal = torch.from_numpy(sdr[:, ::4, ::4].reshape(len(sdr), -1, 3)).float() / 255
     truth = torch.from_numpy(hdr[:, ::4, ::4].reshape(len(hdr), -1, 3)).float()
-    peaks = torch.tensor([meta.peak_nits for meta in metas])
+    peaks = torch.full((len(sdr),), peak_nits)
     start = Numbers(contrast=(1.0,) * 16, saturation_ev=(0, 0, 0, 0), level_mix=0.5, offset_nits=0).vector()
     vectors = torch.tensor(np.tile(start, (len(sdr), 1)), dtype=torch.float32, requires_grad=True)
     shift = torch.zeros(len(sdr), requires_grad=True)
@@ -181,22 +185,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Judge models on the titles of some splits and write every clip's scores as JSON lines, resumable by title."""
     parser = argparse.ArgumentParser(prog="python -m training.itm_eval", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
-    parser.add_argument("--splits", nargs="+", default=["test"])
+    parser.add_argument("--splits", nargs="+", default=["masters"])
     parser.add_argument("--titles", type=Path, help="JSON list of titles: judge these only")
     parser.add_argument("--trained", type=Path, help="folder with lumen-*.json and lumen-*.safetensors")
     parser.add_argument("--models", nargs="*", default=[], help="of the catalogue; all that are installed by default")
-    parser.add_argument("--peak-nits", type=float, help="tell every model this peak instead of the master's own")
+    parser.add_argument("--profiles", nargs="+", default=["anchored"], help="ways of anchoring that are judged")
+    parser.add_argument("--mid-gain-ev", type=float, default=0.0)
+    parser.add_argument("--peak-nits", type=float, default=1000.0)
     parser.add_argument("--out", type=Path, required=True, help="a JSON lines file, appended to")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     models = catalogue_models(options.models) | (trained_models(options.trained) if options.trained else {})
     done = {record["meta"]["title"] for record in read_records(options.out)}
     wanted = json.loads(options.titles.read_text(encoding="utf-8")) if options.titles else None
+    controls = Controls(peak_nits=options.peak_nits, mid_gain_ev=options.mid_gain_ev)
     for path in track(title_files(options.data, options.splits), description="titles"):
-        title = read_title(path).metas[0].title
+        title = first_meta(path).title
         if title in done or (wanted is not None and title not in wanted):
             continue
-        lines = "".join(json.dumps(record) + "\n" for record in judge_title(path, models, options.peak_nits))
+        records = judge_title(path, models, options.profiles, controls)
+        lines = "".join(json.dumps(record) + "\n" for record in records)
         before = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
         write_atomic(options.out, before + lines)
 

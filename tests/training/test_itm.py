@@ -25,7 +25,16 @@ from training.itm_data import fold_of, load_training, read_title, title_files
 
 FOLDER = Path(__file__).parents[2] / "configs" / "training"
 RECIPES = [FOLDER / f"{name}.yaml" for name in ("itm_fixed", "itm_shot")]
-QUICK = {"steps": 20, "batch": 4, "pixels": 256, "pool": 512, "learning_rate": 0.05, "average": 0.5}
+QUICK = {
+    "folds": 2,
+    "held_folds": [1],
+    "steps": 20,
+    "batch": 4,
+    "pixels": 256,
+    "pool": 512,
+    "learning_rate": 0.05,
+    "average": 0.5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +89,32 @@ def test_losses_equal_the_measures_of_the_product():
 
 
 def test_unseen_families_never_train(data):
-    files = title_files(data, ["train"])
+    files = title_files(data, ["masters"])
     assert any(meta.unseen for path in files for meta in read_title(path).metas)
     assert not any(meta.unseen for meta in load_training(files, 64, 0).metas)
 
 
 def test_folds_hold_whole_titles_of_every_source(data):
-    files = title_files(data, ["train"])
+    files = title_files(data, ["fold0", "fold1", "masters"])
     folds = fold_of(files, 2)
-    sources = {read_title(path).metas[0].title: read_title(path).metas[0].source for path in files}
     for fold in (0, 1):
-        assert {sources[title] for title, of in folds.items() if of == fold} == {"procedural", "polyhaven"}
+        assert {read_title(path).metas[0].source for path in files if folds[path] == fold} == {
+            "procedural",
+            "polyhaven",
+        }
+        assert all(folds[path] == fold for path in files if path.parent.name == f"fold{fold}")
+
+
+def test_a_wanted_peak_rolls_the_truth_off_and_a_wanted_exposure_raises_it(data):
+    pairs = load_training(title_files(data, ["masters"]), 512, 0)
+    chosen, places = np.arange(2), np.tile(np.arange(512), (2, 1))
+    plain, none = pairs.take(chosen, places, np.zeros(2, bool), np.full(2, 1e4), np.zeros(2)), np.zeros(2, bool)
+    varied = pairs.take(chosen, places, none, np.array([300.0, 1e4]), np.array([0.0, 0.5]))
+    assert varied.hdr[0].max() < 300 < plain.hdr[0].max()
+    low = plain.hdr[0] < 100
+    torch.testing.assert_close(varied.hdr[0][low.all(1)], plain.hdr[0][low.all(1)])
+    torch.testing.assert_close(varied.hdr[1], plain.hdr[1] * 2**0.5)
+    torch.testing.assert_close(varied.mid_gain_ev, plain.mid_gain_ev + torch.tensor([0.0, 0.5]))
 
 
 def test_fixed_training_finds_a_better_curve_and_can_be_killed(data, tmp_path):
@@ -162,12 +186,20 @@ def test_the_untrained_network_answers_the_base_and_never_leaves_its_reach():
     assert 80_000 < sum(p.numel() for p in network.parameters()) < 250_000
 
 
-def test_the_network_sees_the_half_picture_that_training_keeps():
+def test_training_keeps_what_the_network_sees_of_a_picture(data):
+    """What is computed once and held, against the graph that ships, on a real file; mirrored too."""
+    path = title_files(data, ["masters"])[0]
     network = LumenShotNetwork().eval()
     for tensor in network.decide[-1].parameters():
-        torch.nn.init.normal_(tensor)
-    small, controls = network.example("condition", 144, 256)
-    half = torch.nn.functional.avg_pool2d(small, 2)
+        torch.nn.init.normal_(tensor, std=0.2)
+    pairs = load_training([path], 64, 0)
+    picture = torch.tensor(read_title(path).sdr[:1]).permute(0, 3, 1, 2) / 255
+    controls = torch.from_numpy(lumen.control_vector(Controls()))[None]
     with torch.no_grad():
-        torch.testing.assert_close(network.condition(small, controls), network.from_half(half, controls))
-    assert controls.shape == (1, len(lumen.control_vector(Controls())))
+        # A mirrored picture is sampled at other pixels, its statistics are those of the plain one.
+        for mirror, tolerance in ((False, 0.01), (True, 0.1)):
+            none = np.zeros(1)
+            batch = pairs.take(none.astype(int), np.zeros((1, 1), int), np.array([mirror]), none + 1000, none)
+            expected = network.condition(picture.flip(3) if mirror else picture, controls)
+            answer = network.answer(batch.statistics, batch.quarter, controls)
+            torch.testing.assert_close(answer, expected, atol=tolerance, rtol=0)

@@ -23,15 +23,15 @@ def test_score_of_a_picture_that_is_right_but_for_its_exposure():
 
 
 def test_the_fitted_oracle_undoes_a_shoulder(tmp_path):
-    pairs = read_title(title_files(write_pairs(tmp_path, ("test",)), ["test"])[0])
-    scores = itm_eval.fitted_oracle(pairs.sdr[:1], pairs.hdr[:1], pairs.metas[:1], steps=150)
+    pairs = read_title(title_files(write_pairs(tmp_path), ["masters"])[0])
+    scores = itm_eval.fitted_oracle(pairs.sdr[:1], pairs.hdr[:1], 1000.0, steps=150)
     light = (pairs.sdr[0] / 255.0) ** 2.4 * 203
     plain = itm_eval.score(light, pairs.hdr[0].astype(float))
     assert scores[0].psnr_db > plain.psnr_db + 5
 
 
 def test_evaluation_writes_every_clip_once_and_tables_follow(tmp_path):
-    data = write_pairs(tmp_path / "pairs", ("test",))
+    data = write_pairs(tmp_path / "pairs")
     trained = tmp_path / "trained"
     trained.mkdir()
     numbers = Numbers(
@@ -39,12 +39,24 @@ def test_evaluation_writes_every_clip_once_and_tables_follow(tmp_path):
     )
     (trained / "lumen-x.json").write_text(numbers.model_dump_json())
     out = tmp_path / "scores.jsonl"
-    command = ["--data", str(data), "--trained", str(trained), "--models", "direct203", "--out", str(out)]
-    (tmp_path / "titles.json").write_text(json.dumps(["test-noise-a", "test-room-a"]))
+    command = [
+        "--data",
+        str(data),
+        "--splits",
+        "fold0",
+        "masters",
+        "--trained",
+        str(trained),
+        "--models",
+        "direct203",
+        "--out",
+        str(out),
+    ]
+    (tmp_path / "titles.json").write_text(json.dumps(["noise-a", "room-a"]))
     for _ in range(2):
         itm_eval.main([*command, "--titles", str(tmp_path / "titles.json")])
     records = itm_eval.read_records(out)
-    assert sorted({record["meta"]["title"] for record in records}) == ["test-noise-a", "test-room-a"]
+    assert sorted({record["meta"]["title"] for record in records}) == ["noise-a", "room-a"]
     assert len(records) == 6
     assert set(records[0]["scores"]) == {"direct203", "lumen-x", "oracle"}
     itm_table.main([str(out), "--out", str(tmp_path / "table"), "--references", "direct203"])

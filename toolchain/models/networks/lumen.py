@@ -1,11 +1,13 @@
 """The network of `lumen-shot`: a key frame and the controls -> the numbers of a curve (toolchain.models.lumen).
 
-It sees the picture twice: as histograms, which say how much of it sits at which level and is how pure there, and
-through a few convolutions, which say what it is. What it answers is a bounded change of `base`, the numbers of
-`lumen-fixed`, so that the worst answer is still a curve of the same kind.
+It sees the picture twice: as statistics, which say how much of it sits at which level and how pure and textured it is
+there, and through a few convolutions, which say what it is. What it answers is a bounded change of `base`, the
+numbers of `lumen-fixed`, so that the worst answer is still a curve of the same kind.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +16,15 @@ from torch.nn import functional
 from toolchain.models.lumen import SMALL_SIZE, VECTOR_SIZE, vector_limits
 from toolchain.models.networks.base import GraphSpec, Network, TensorSpec
 
-BINS = 32
-CHANNELS = (16, 32, 48, 64)
-HIDDEN = 128
-LEVEL_GROUPS = 8
+BINS = 64
+LEVELS = 8
+STATISTICS = 2 * BINS + 2 * LEVELS + 3
+CHANNELS = (16, 32, 64)
+HIDDEN = 160
+CLIPPED_FROM = 0.98
 
-REACH = (*[1.5] * (VECTOR_SIZE - 6), *[0.4] * 4, 0.5, 0.1)
-"""How far each number may move from `base`: 1.5 EV of log2 contrast, 0.4 EV of chroma, 0.5 of level mix, 0.1 nits."""
+REACH = (*[1.5] * (VECTOR_SIZE - 6), *[0.4] * 4, 0.5, 0.3)
+"""How far each number may move from `base`: 1.5 EV of log2 contrast, 0.4 EV of chroma, 0.5 of level mix, 0.3 nits."""
 
 LUMA_709 = (0.2126, 0.7152, 0.0722)
 """Rec. ITU-R BT.709-6, item 3.2."""
@@ -56,42 +60,50 @@ class LumenShotNetwork(Network):
             blocks += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(8, channels), nn.SiLU()]
             before = channels
         self.looks = nn.Sequential(*blocks)
-        features = 2 * BINS + LEVEL_GROUPS + 2 * CHANNELS[-1] + 2
-        self.decide = nn.Sequential(
-            nn.Linear(features, HIDDEN),
-            nn.SiLU(),
-            nn.Dropout(dropout),
-            nn.Linear(HIDDEN, HIDDEN),
-            nn.SiLU(),
-            nn.Dropout(dropout),
-            nn.Linear(HIDDEN, VECTOR_SIZE),
-        )
+        widths = (STATISTICS + 2 * CHANNELS[-1] + 2, HIDDEN, HIDDEN)
+        layers = [[nn.Linear(a, b), nn.SiLU(), nn.Dropout(dropout)] for a, b in pairwise(widths)]
+        self.decide = nn.Sequential(*[part for layer in layers for part in layer], nn.Linear(HIDDEN, VECTOR_SIZE))
         for tensor in self.decide[-1].parameters():
             nn.init.zeros_(tensor)
 
     def condition(self, small: Tensor, controls: Tensor) -> Tensor:
         """(N, 22) numbers inside `vector_limits`."""
-        return self.from_half(functional.avg_pool2d(small, 2), controls)
+        half = functional.avg_pool2d(small, 2)
+        return self.answer(self.statistics(half), functional.avg_pool2d(half, 2), controls)
 
-    def from_half(self, half: Tensor, controls: Tensor) -> Tensor:
-        """The same for the picture at (N, 3, 72, 128): what training keeps in memory."""
-        looks = self.looks(half - 0.5)
+    def answer(self, statistics: Tensor, quarter: Tensor, controls: Tensor) -> Tensor:
+        """The same from (N, 147) statistics and the picture at (N, 3, 36, 64): what training keeps in memory."""
+        looks = self.looks(quarter - 0.5)
         pooled = torch.cat([looks.mean((2, 3)), looks.amax((2, 3))], 1)
-        features = torch.cat([self._histograms(half), pooled, 2 * controls - 1], 1)
-        move = self.reach * torch.tanh(self.decide(features))
+        move = self.reach * torch.tanh(self.decide(torch.cat([statistics, pooled, 2 * controls - 1], 1)))
         return torch.minimum(torch.maximum(self.base + move, self.low), self.high)
 
-    def _histograms(self, half: Tensor) -> Tensor:
-        """Square roots of the shares of luma and of the largest component, and mean purity in 8 ranges of luma."""
-        pixels = half.flatten(2)
-        luma = torch.einsum("c,ncp->np", self.luma, pixels)
-        largest, smallest = pixels.amax(1), pixels.amin(1)
-        of_luma = self._shares(luma)
-        by_level = of_luma.unflatten(1, (LEVEL_GROUPS, BINS // LEVEL_GROUPS)).sum(2)
-        spread = by_level.mean(2).clamp_min(1e-3)
-        purity = (by_level * (largest - smallest).unsqueeze(1)).mean(2) / spread
-        shares = torch.cat([of_luma.mean(2), self._shares(largest).mean(2)], 1)
-        return torch.cat([(BINS * shares).clamp_min(1e-6).sqrt() - 1, 4 * purity], 1)
+    def statistics(self, half: Tensor) -> Tensor:
+        """(N, 3, 72, 128) -> (N, 147): histograms of luma and of the largest component, as square roots of shares;
+        mean purity and mean step to the neighbour in 8 ranges of luma; shares of black and of clipped pixels."""
+        # A quarter of the pixels tells the shares to a per cent.
+        some = half[:, :, ::2, ::2]
+        luma, right, below = (
+            torch.einsum("c,nchw->nhw", self.luma, part)
+            for part in (some, half[:, :, ::2, 1::2], half[:, :, 1::2, ::2])
+        )
+        largest, smallest = some.amax(1), some.amin(1)
+        steps = (right - luma).abs() + (below - luma).abs()
+        of_luma = self._shares(luma.flatten(1))
+        levels = of_luma.unflatten(1, (LEVELS, BINS // LEVELS)).sum(2)
+        occupied = levels.mean(2).clamp_min(1e-3)
+        purity, texture = (
+            (levels * values.flatten(1).unsqueeze(1)).mean(2) / occupied for values in (largest - smallest, steps)
+        )
+        shares = torch.cat([of_luma.mean(2), self._shares(largest.flatten(1)).mean(2)], 1)
+        extremes = [
+            ((largest - CLIPPED_FROM) / (1 - CLIPPED_FROM)).clamp(0, 1),
+            ((luma - CLIPPED_FROM) / (1 - CLIPPED_FROM)).clamp(0, 1),
+            (1 - largest * 51).clamp(0, 1),
+        ]
+        ends = torch.stack([part.mean((1, 2)) for part in extremes], 1)
+        roots = (BINS * torch.cat([shares, ends], 1)).clamp_min(1e-6).sqrt() - 1
+        return torch.cat([roots, 4 * purity, 8 * texture], 1)
 
     def _shares(self, values: Tensor) -> Tensor:
         """(N, P) -> (N, bins, P): triangular weights that sum to 1 over the bins, edges held."""
