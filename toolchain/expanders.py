@@ -1,10 +1,12 @@
-"""What turns a decoded frame into the encoder's planes: a shot's colour table, or a network that sees the picture.
+"""What turns a decoded frame into the encoder's planes: a shot's table, a stack of tables under a gain grid, or a
+network that sees the whole picture.
 
-`at(number)` is asked for in rising order by one thread; the function it returns then runs on any thread.
+`at(number, frame)` is asked for in rising order by one thread; the function it returns then runs on any thread.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.gain_grid import GainGrid, LutStack, stack_luts
 from toolchain.kernel import FrameSpec, GraphicsMask, Planes, apply
 from toolchain.lut import Lut3d, blend, exact
 from toolchain.models.spec import PixelFunction
@@ -31,8 +34,12 @@ MaskOf = Callable[[int], NDArray[np.float32] | None]
 class Expander(Protocol):
     """How frames are expanded. Frames are asked for in rising order, from any first one on."""
 
-    def at(self, number: int) -> FrameFunction:
-        """What to do with frame `number`."""
+    def first_needed(self, number: int) -> int:
+        """The frame from which on `at` must have been asked for frame `number` to come out right."""
+        ...
+
+    def at(self, number: int, frame: av.VideoFrame) -> FrameFunction:
+        """What to do with frame `number`, decoded and not yet restored."""
         ...
 
 
@@ -54,7 +61,10 @@ class TableExpander:
         self._mask_of = mask_of
         self._graphics_table = graphics_table
 
-    def at(self, number: int) -> FrameFunction:
+    def first_needed(self, number: int) -> int:
+        return number
+
+    def at(self, number: int, frame: av.VideoFrame) -> FrameFunction:
         held = self._tables.at(number)
         table = held.own if held.other is None else blend(held.own, held.other, held.other_share)
         mask = self._mask_of(held.shot.index)
@@ -64,6 +74,102 @@ class TableExpander:
             apply(planes(frame), out, spec, table, graphics)
 
         return expand
+
+
+Grid = NDArray[np.float32]
+"""(bins, rows, columns) in units of the stack's tables, see `toolchain.gain_grid.GainGrid`."""
+
+Predict = Callable[[av.VideoFrame], Grid]
+
+PREDICT_EVERY = 4
+"""Frames from one predicted grid to the next."""
+
+GRID_WINDOW = 3
+"""Steps between predictions over which a grid is averaged: at 24 frames/s half a second."""
+
+
+class GridTrack:
+    """The grid of every frame: the mean of a window of predictions that slides evenly, so that no frame jumps.
+
+    Predictions are made every `PREDICT_EVERY` frames after a cut and are nobody's memory beyond the window: a render
+    that goes on in the middle sees the same grids once it has seen the window's frames.
+    """
+
+    def __init__(self, shots: Sequence[Shot], predict: Predict):
+        self._run_starts = [shot.start_frame for shot in shots if shot.hard_cut or shot.index == 0]
+        self._predict = predict
+        self._known: dict[int, Grid] = {}
+
+    def first_needed(self, number: int) -> int:
+        """The first frame whose prediction still counts at frame `number`."""
+        start = self._run_start(number)
+        steps = max(0, (number - start) // PREDICT_EVERY - GRID_WINDOW)
+        return start + steps * PREDICT_EVERY
+
+    def at(self, number: int, frame: av.VideoFrame) -> Grid:
+        """The grid of frame `number`; a prediction is made when one is due."""
+        start = self._run_start(number)
+        step, phase = divmod(number - start, PREDICT_EVERY)
+        if phase == 0:
+            oldest = self.first_needed(number)
+            self._known = {key: grid for key, grid in self._known.items() if oldest <= key < number}
+            self._known[number] = self._predict(frame)
+        into = np.float32(phase / PREDICT_EVERY)
+        # The newest comes in as the oldest goes out; the whole ones between weigh alike.
+        weights = [into, *[np.float32(1)] * (GRID_WINDOW - 1), 1 - into]
+        # Only frames seen for the window's sake lack older grids, and nobody draws those.
+        oldest = min(self._known)
+        grids = [self._known[max(oldest, start + (step - back) * PREDICT_EVERY)] for back in range(GRID_WINDOW + 1)]
+        total = sum((weight * grid for weight, grid in zip(weights, grids, strict=True)), np.float32(0))
+        return np.ascontiguousarray(total / np.float32(GRID_WINDOW), dtype=np.float32)
+
+    def _run_start(self, number: int) -> int:
+        """The last cut at or before frame `number`."""
+        return self._run_starts[bisect_right(self._run_starts, number) - 1]
+
+
+class GridExpander:
+    """Every pixel through the tables of its shot's stack that the frame's gain grid says (`toolchain.gain_grid`)."""
+
+    def __init__(
+        self,
+        shots: Sequence[Shot],
+        frame_rate: float,
+        bake_shot: Callable[[Shot], tuple[Lut3d, ...]],
+        predict: Predict,
+        mask_of: MaskOf,
+        graphics_table: Lut3d,
+    ):
+        self._stacks = ShotValues(shots, frame_rate, bake_shot)
+        self._whole_stacks: dict[int, tuple[tuple[Lut3d, ...], LutStack]] = {}
+        self._track = GridTrack(shots, predict)
+        self._mask_of = mask_of
+        self._graphics_table = graphics_table
+
+    def first_needed(self, number: int) -> int:
+        return self._track.first_needed(number)
+
+    def at(self, number: int, frame: av.VideoFrame) -> FrameFunction:
+        held = self._stacks.at(number)
+        grid = GainGrid(self._track.at(number, frame), self._stack(held))
+        mask = self._mask_of(held.shot.index)
+        graphics = None if mask is None else GraphicsMask(mask, self._graphics_table)
+        own = held.own[0]
+
+        def expand(frame: av.VideoFrame, out: Planes, spec: FrameSpec) -> None:
+            apply(planes(frame), out, spec, own, graphics, grid)
+
+        return expand
+
+    def _stack(self, held: Held[tuple[Lut3d, ...]]) -> LutStack:
+        """The shot's stack, laid side by side once; near a boundary that is no cut, mixed with the neighbour's."""
+        if held.other is not None:
+            pairs = zip(held.own, held.other, strict=True)
+            return stack_luts([blend(own, other, held.other_share) for own, other in pairs])
+        index = held.shot.index
+        if self._whole_stacks.get(index, (None, None))[0] is not held.own:
+            self._whole_stacks = {index: (held.own, stack_luts(held.own))}
+        return self._whole_stacks[index][1]
 
 
 class PictureExpander:
@@ -85,7 +191,10 @@ class PictureExpander:
         self._mask_of = mask_of
         self._graphics = graphics
 
-    def at(self, number: int) -> FrameFunction:
+    def first_needed(self, number: int) -> int:
+        return number
+
+    def at(self, number: int, frame: av.VideoFrame) -> FrameFunction:
         held = self._functions.at(number)
         mask = self._mask_of(held.shot.index)
 

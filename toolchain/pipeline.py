@@ -98,12 +98,22 @@ def render(job: RenderJob, emit: Emit) -> list[SegmentReport]:
     with ThreadPoolExecutor(1) as meter, ThreadPoolExecutor(KERNEL_THREADS) as kernels:
         reports = [meter.submit(_measure, job, segment) for segment in done]
         if missing:
-            frames = _source_frames(job, missing[0].start_frame)
+            frames = _frames_from(job, missing[0].start_frame)
             for segment in missing:
                 _encode(job, segment, frames, kernels, emit)
                 reports.append(meter.submit(_measure, job, segment))
             next(frames, None)  # runs to the check that the source ends where it did when it was scanned
         return [report.result() for report in reports]
+
+
+def _frames_from(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Source frames from frame `first` on; those before it that the expander must have seen are shown to it."""
+    frames = _source_frames(job, job.expander.first_needed(first))
+    for number, frame in frames:
+        if number < first:
+            job.expander.at(number, frame)
+        else:
+            yield number, frame
 
 
 def _source_frames(job: RenderJob, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -133,7 +143,7 @@ def _encode(
     in_flight: deque[Future[av.VideoFrame]] = deque()
     with _open_encoder(job, segment) as encoder:
         for number, frame in islice(frames, segment.end_frame - segment.start_frame):
-            in_flight.append(kernels.submit(_expand, job, frame, job.expander.at(number)))
+            in_flight.append(kernels.submit(_expand, job, frame, job.expander.at(number, frame)))
             if len(in_flight) == FRAMES_IN_FLIGHT:
                 encoder.write(in_flight.popleft().result())
             if number % PROGRESS_EVERY_FRAMES == 0:
