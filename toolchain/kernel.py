@@ -66,6 +66,24 @@ class FrameSpec:
             raise InputError(f"The matrix is tagged rgb but the chroma is {self.chroma}: the colour tags are wrong.")
 
     @property
+    def chroma_step(self) -> tuple[int, int]:
+        """Luma samples for each chroma sample of the input, across and down."""
+        return _STEP[self.chroma]
+
+    @property
+    def output_chroma_step(self) -> tuple[int, int]:
+        """Luma samples for each chroma sample of the output, across and down."""
+        return _STEP[self.output.chroma]
+
+    @property
+    def chroma_shift(self) -> tuple[float, float]:
+        """Luma position (x, y) of the first chroma sample. Rec. ITU-T H.273 (07/2024), figure of chroma locations."""
+        step_x, step_y = self.chroma_step
+        across = (step_x - 1) / 2 if self.color.chroma_location == "center" else 0.0
+        down = 0.0 if self.color.chroma_location == "topleft" else (step_y - 1) / 2
+        return across, down
+
+    @property
     def input_shapes(self) -> tuple[Shape, ...]:
         """(rows, columns) of each plane `apply` reads."""
         shapes = _shapes(self.width, self.height, _STEP[self.chroma])
@@ -115,13 +133,13 @@ def apply(
     if spec.chroma == "4:0:0":
         inputs *= 3  # the matrix takes nothing from the second and third
     mask, graphics_table = _mask(graphics, spec, lut)
-    to_grid = _grid_matrix(spec.bit_depth, _plane_matrix(spec), spec.color.range, lut.size, lut.domain_max)
+    to_grid = grid_matrix(spec, lut)
     convert_frame(
         tuple(flat for flat, _ in inputs),
         tuple(stride for _, stride in inputs),
         (spec.width, spec.height),
         _STEP[spec.chroma],
-        _shift(spec),
+        spec.chroma_shift,
         to_grid,
         (_read_only(lut.table), graphics_table),
         lut.size,
@@ -138,12 +156,9 @@ def _shapes(width: int, height: int, step: tuple[int, int]) -> tuple[Shape, ...]
     return (height, width), chroma, chroma
 
 
-def _shift(spec: FrameSpec) -> tuple[float, float]:
-    """Luma position (x, y) of the first chroma sample. Rec. ITU-T H.273 (07/2024), figure of chroma locations."""
-    step_x, step_y = _STEP[spec.chroma]
-    across = (step_x - 1) / 2 if spec.color.chroma_location == "center" else 0.0
-    down = 0.0 if spec.color.chroma_location == "topleft" else (step_y - 1) / 2
-    return across, down
+def grid_matrix(spec: FrameSpec, lut: Lut3d) -> Floats:
+    """(3, 4): the three planes' codes and 1 -> R, G, B as squared grid coordinates, 0 to (size - 1)**2."""
+    return _grid_matrix(spec.bit_depth, _plane_matrix(spec), spec.color.range, lut.size, lut.domain_max)
 
 
 def _plane_matrix(spec: FrameSpec) -> str:
@@ -155,7 +170,6 @@ def _plane_matrix(spec: FrameSpec) -> str:
 
 @lru_cache(maxsize=64)
 def _grid_matrix(bit_depth: int, matrix: str, range_: str, size: int, domain_max: float) -> Floats:
-    """(3, 4): the three planes' codes and 1 -> R, G, B as squared grid coordinates, 0 to (size - 1)**2."""
     y_offset, y_scale, c_offset, c_scale = code_range(bit_depth, range_)
     offset, scale = np.array([y_offset, c_offset, c_offset]), np.array([y_scale, c_scale, c_scale])
     if matrix == "grey":
