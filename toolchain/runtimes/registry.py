@@ -9,9 +9,11 @@ from toolchain.errors import UsageError
 from toolchain.runtimes.base import Availability, Runtime, RuntimeName
 from toolchain.runtimes.onnx_rt import OnnxRuntime
 from toolchain.runtimes.openvino_rt import OpenVinoRuntime
+from toolchain.runtimes.tensorrt_rt import TensorRtRuntime
 from toolchain.runtimes.torch_rt import TorchRuntime
 
 RUNTIMES: tuple[Runtime, ...] = (
+    TensorRtRuntime(),
     OnnxRuntime("onnxruntime-cuda", "CUDAExecutionProvider"),
     TorchRuntime("torch-cuda", "cuda"),
     OpenVinoRuntime(),

@@ -1,9 +1,9 @@
 """A stand-in for the module `tensorrt` 11.4, for tests of the order and arguments of calls: no GPU, no TensorRT.
 
-Only names of the 11.4 bindings exist here, with their signatures; what 11 removed (BuilderFlag.FP16, EXPLICIT_BATCH,
-execute_async_v2, calibrators ...) raises AttributeError, and calls in a wrong order or with wrong shapes fail. A
-Only names of the 11.4 bindings exist here, with their signatures; what 11 removed (BuilderFlag.FP16, EXPLICIT_BATCH
-addresses it was given. It says nothing about what TensorRT itself accepts, computes or costs.
+Only names of the 11.4 bindings exist here, with their signatures. What 11 removed (BuilderFlag.FP16, EXPLICIT_BATCH,
+execute_async_v2, calibrators ...) raises AttributeError; calls in a wrong order or with wrong shapes fail. A
+"serialised engine" is the ONNX file it was built of; "executing" one runs that in ONNX Runtime on the CPU, between
+the addresses it was given. It says nothing about what TensorRT itself accepts, computes or costs.
 """
 
 from __future__ import annotations
