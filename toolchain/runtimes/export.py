@@ -114,6 +114,7 @@ def _export(loaded: LoadedNetwork, spec: GraphSpec, path: Path) -> None:
     assert program is not None  # noqa: S101 - dynamo=True always returns the program
     model = program.model_proto
     _name_axes(model, spec)
+    _forget_origin(model)
     onnx.save_model(model, str(path))
 
 
@@ -142,6 +143,15 @@ def _name_axes(model: onnx.ModelProto, spec: GraphSpec) -> None:
             elif dim.dim_value != axis:
                 dim.dim_value = axis
     del model.graph.value_info[:]  # written in terms of the exporter's names; readers infer shapes themselves
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drops the stack traces that the exporter keeps at each node: half the file, and folders of this machine."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for tensor in model.graph.initializer:
+        tensor.doc_string = ""
 
 
 def _checked_parity(loaded: LoadedNetwork, spec: GraphSpec, path: Path) -> Parity:
