@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from agent.cli.render import show, write_line
 from agent.store import RunStore
 from toolchain.errors import EnvironmentNotReady
+from toolchain.models.spec import RUNTIME_ORDER, RuntimeName
 
 MIN_FREE_GIB = 2.0
 _ENCODERS = ("libx265", "libsvtav1", "prores_ks", "ffv1")
@@ -99,8 +100,29 @@ def _extra(package: str, extra: str) -> Callable[[RunStore], Check]:
     return check
 
 
+def _runtime(name: RuntimeName, required: bool = False) -> Callable[[RunStore], Check]:
+    def check(_: RunStore) -> Check:
+        from toolchain.runtimes.registry import get_runtime
+
+        found = get_runtime(name).available()
+        remedy = "reinstall sdr2hdr-agent" if required else "another runtime does the work"
+        return Check(f"runtime {name}", found.ready, found.reason, remedy, required)
+
+    return check
+
+
+def _models(_: RunStore) -> Check:
+    from toolchain.models.registry import specs
+    from toolchain.models.weights import state, weights_folder
+
+    absent = [spec.id for spec in specs() if not state(spec).ready]
+    found = f"not installed: {', '.join(absent)}" if absent else f"all; pulled weights are in {weights_folder()}"
+    return Check("models", not absent, found, "`agent models pull` brings them if you want them", required=False)
+
+
 CHECKS: tuple[Callable[[RunStore], Check], ...] = (
     _python, _encoders, _filters, _ffmpeg, _space, _cores, _gpu,
+    *(_runtime(name, required=name == "openvino") for name in RUNTIME_ORDER), _models,
     _extra("vllm", "vllm"), _extra("tensorrt", "tensorrt"), _extra("trl", "train"), _extra("cvvdp", "vqa"),
     _extra("fastapi", "service"), _extra("ray", "cluster"), _extra("psycopg", "postgres"),
 )  # fmt: skip

@@ -17,6 +17,7 @@ PixelFunction = Callable[[FloatArray], FloatArray]
 
 RuntimeName = Literal["tensorrt", "onnxruntime-cuda", "torch-cuda", "openvino", "onnxruntime", "torch"]
 """What networks can run on, in the order in which they are tried."""
+RUNTIME_ORDER: tuple[RuntimeName, ...] = get_args(RuntimeName)
 
 
 CostClass = Literal["free", "light", "medium", "heavy"]
