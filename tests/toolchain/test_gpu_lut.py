@@ -54,10 +54,10 @@ def differences(spec: FrameSpec, seed: int, mask: GraphicsMask | None = None) ->
 
 
 def assert_same(found: list[np.ndarray]) -> None:
-    """Within one code, and that only where rounding falls on the other side: one sample in a hundred at most."""
+    """Within one code, and that only where rounding falls on the other side: one sample in a thousand."""
     assert max(int(plane.max()) for plane in found) <= 1
     samples = np.concatenate([plane.ravel() for plane in found])
-    assert samples.mean() <= max(0.01, 1.5 / samples.size)
+    assert samples.mean() <= max(0.001, 1.5 / samples.size)
 
 
 @pytest.mark.parametrize("chroma", get_args(Chroma))
