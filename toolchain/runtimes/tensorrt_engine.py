@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -170,13 +169,13 @@ def _build(trt: Any, onnx: Path, profiles: tuple[Profile, ...], timing: Path) ->
     config.clear_flag(trt.BuilderFlag.TF32)
     for profile in profiles:
         _add_profile(builder, config, profile)
-    config.set_timing_cache(_timing_cache(config, timing), ignore_mismatch=False)
+    timings = _attached_timings(config, timing)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineBuildError(
             f"TensorRT {trt.__version__} cannot build {onnx.name}{log.last_words()}: use another runtime"
         )
-    write_atomic(timing, bytes(config.get_timing_cache().serialize()))
+    write_atomic(timing, bytes(timings.serialize()))
     return plan
 
 
@@ -188,9 +187,11 @@ def _add_profile(builder: Any, config: Any, profile: Profile) -> None:
         raise EngineBuildError(f"TensorRT refuses the shapes {dict(profile.inputs)}: ask for other --shapes")
 
 
-def _timing_cache(config: Any, timing: Path) -> Any:
-    """What earlier builds measured; an empty one where there is none that this TensorRT takes."""
-    stored = b""
-    with suppress(FileNotFoundError):
-        stored = timing.read_bytes()
-    return config.create_timing_cache(stored) or config.create_timing_cache(b"")
+def _attached_timings(config: Any, timing: Path) -> Any:
+    """The timing cache of earlier builds where TensorRT takes it, else an empty one; it must outlive the build."""
+    stored = timing.read_bytes() if timing.is_file() else b""
+    for content in (stored, b""):
+        timings = config.create_timing_cache(content)
+        if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+            return timings
+    raise EngineBuildError("TensorRT takes no timing cache, not even an empty one: use another runtime")

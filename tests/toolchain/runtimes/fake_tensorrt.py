@@ -130,11 +130,7 @@ class BuilderConfig:
     def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
         assert isinstance(cache, TimingCache)
         self.timing = cache
-        return True
-
-    def get_timing_cache(self) -> TimingCache:
-        assert self.timing is not None
-        return self.timing
+        return ignore_mismatch or cache.content != b"of another driver"
 
 
 class Builder:
@@ -158,6 +154,7 @@ class Builder:
         assert config.pools[MemoryPoolType.WORKSPACE] > 0
         assert BuilderFlag.TF32 not in config.flags
         assert config.profiles
+        assert config.timing is not None
         if "build" in refuse:
             self._logger.log(ILogger.Severity.ERROR, "no implementation for a node")  # type: ignore[attr-defined]
             return None

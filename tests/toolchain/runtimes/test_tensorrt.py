@@ -127,7 +127,8 @@ def test_what_no_engine_can_take_is_refused(cache: Path) -> None:
 
 def test_tensors_go_in_and_out_without_a_copy(cache: Path) -> None:
     loaded, session = small(), opened(cache, "render")
-    inputs = dict(zip(("rgb", "numbers"), loaded.network.example("render", 40, 52), strict=True))
+    rgb, numbers = loaded.network.example("render", 40, 52)
+    inputs = {"rgb": rgb, "numbers": numbers}
     output = session.run_tensors(inputs)["picture"]
     expected = torch_outputs(loaded.network, "render", tuple(inputs.values()))
     assert largest_difference([output.numpy()], expected) < 2 / 1023
@@ -169,9 +170,10 @@ def test_no_memory_for_a_context_is_an_engine_error(cache: Path) -> None:
         opened(cache)
 
 
-def test_a_damaged_timing_cache_is_replaced(cache: Path) -> None:
+@pytest.mark.parametrize("content", [b"damaged", b"of another driver"])
+def test_a_timing_cache_that_does_not_fit_is_replaced(content: bytes, cache: Path) -> None:
     remove_engines(cache)
-    (cache / "timing-11.4.0.106-9.0.bin").write_bytes(b"damaged")
+    (cache / "timing-11.4.0.106-9.0.bin").write_bytes(content)
     opened(cache)
     assert (cache / "timing-11.4.0.106-9.0.bin").read_bytes() == b"timings of a fake"
 
