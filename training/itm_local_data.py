@@ -1,0 +1,172 @@
+"""What the training of `lumen-local` sees: whole small pictures, their HDR, and the curve each already has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_eotf_inverse
+from toolchain.errors import InputError
+from training.data.itm_grades import anchor_master
+from training.data.itm_photos import photo_titles
+from training.data.itm_sources import Source
+from training.data.ultrahdr import read_ultrahdr
+from training.itm_data import SIZE, PairMeta, read_title
+
+CurveOf = Callable[[Tensor, Tensor], Tensor]
+"""((N, 3, 144, 256) signal, (N,) peaks) -> (N, 22) numbers of toolchain.models.lumen: the curve under the gain."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBatch:
+    """`small` (B, 3, 144, 256) and `sdr` (B, P, 3) signals in [0, 1]; `hdr` (B, P, 3) nits; `place` (B, P, 2) row and
+    column in [0, 1]; `curve` (B, 22); `peak_nits` (B,)."""
+
+    small: Tensor
+    sdr: Tensor
+    hdr: Tensor
+    place: Tensor
+    curve: Tensor
+    peak_nits: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LocalSet:
+    """`sdr` uint8 (N, 144, 256, 3), `hdr` float16 (N, 144, 256, 3) nits, `curve` (N, 22)."""
+
+    sdr: Tensor
+    hdr: Tensor
+    curve: Tensor
+    metas: list[PairMeta]
+
+    def batches(
+        self, batch: int, pixels: int, shares: Sequence[float], seed: int, first: int
+    ) -> Iterator[LocalBatch]:
+        """Endless batches from step `first` on; each depends on the seed and its step alone.
+
+        `shares`: of the draws from photographs with gain maps, from spatial grades, from the rest. A title is drawn
+        first, then one of its pairs.
+        """
+        weights = self._weights(shares)
+        for step in range(first, 2**31):
+            rng = np.random.default_rng((seed, step))
+            chosen = rng.choice(len(self.metas), size=batch, p=weights)
+            places = rng.integers(0, SIZE[0] * SIZE[1], size=(batch, pixels))
+            yield self.take(chosen, places, rng.random(batch) < 0.5)
+
+    def take(
+        self, chosen: NDArray[np.integer], places: NDArray[np.integer], flip: NDArray[np.bool_] | None = None
+    ) -> LocalBatch:
+        """These pictures at these pixels (N, P), mirrored where `flip` says so."""
+        index, pick = torch.from_numpy(chosen), torch.from_numpy(places)
+        mirrored = torch.zeros(len(index), dtype=torch.bool) if flip is None else torch.from_numpy(flip)
+        whole = self.sdr[index]
+        small = whole.permute(0, 3, 1, 2).float() / 255
+        small = torch.where(mirrored[:, None, None, None], small.flip(3), small)
+        row, column = pick // SIZE[1], pick % SIZE[1]
+        column = torch.where(mirrored[:, None], SIZE[1] - 1 - column, column)
+        place = torch.stack([row / (SIZE[0] - 1), column / (SIZE[1] - 1)], -1)
+        at = pick[..., None].expand(-1, -1, 3)
+        sdr, hdr = whole.flatten(1, 2).gather(1, at), self.hdr[index].flatten(1, 2).gather(1, at)
+        peaks = torch.tensor([self.metas[i].peak_nits for i in chosen], dtype=torch.float32)
+        return LocalBatch(small, sdr.float() / 255, hdr.float(), place, self.curve[index], peaks)
+
+    def _weights(self, shares: Sequence[float]) -> NDArray[np.float64]:
+        names, counts = np.unique([meta.title for meta in self.metas], return_counts=True)
+        count = dict(zip(names, counts, strict=True))
+        weights = np.array([1 / count[meta.title] for meta in self.metas])
+        kinds = np.array([_kind(meta) for meta in self.metas])
+        for kind, share in enumerate(shares):
+            if (kinds == kind).any():
+                weights[kinds == kind] *= share / weights[kinds == kind].sum()
+        return weights / weights.sum()
+
+
+def _kind(meta: PairMeta) -> int:
+    if meta.source == "ultrahdr":
+        return 0
+    return 1 if meta.spatial else 2
+
+
+def load_set(files: Sequence[Path], curve_of: CurveOf, keep: Callable[[PairMeta], bool], most: int) -> LocalSet:
+    """The pairs of these titles that `keep` takes, at most `most` of a title, evenly. InputError where none is."""
+    sdr, hdr, metas = [], [], []
+    for path in files:
+        pairs = read_title(path)
+        kept = [i for i, meta in enumerate(pairs.metas) if keep(meta)]
+        if len(kept) > most:
+            kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).round().astype(int)]
+        sdr.append(pairs.sdr[kept])
+        hdr.append(pairs.hdr[kept])
+        metas += [pairs.metas[i] for i in kept]
+    if not metas:
+        raise InputError(f"None of {len(files)} titles holds a pair that this training may see: name other splits.")
+    pictures, truth = (torch.from_numpy(np.concatenate(parts)) for parts in (sdr, hdr))
+    peaks = torch.tensor([meta.peak_nits for meta in metas], dtype=torch.float32)
+    with torch.no_grad():
+        curves = [
+            curve_of(part.permute(0, 3, 1, 2).float() / 255, peak)
+            for part, peak in zip(pictures.split(32), peaks.split(32), strict=True)
+        ]
+    return LocalSet(pictures, truth, torch.cat(curves), metas)
+
+
+def write_photo_crops(photographs: Path, count: int, folder: Path) -> list[Path]:
+    """Every gain-map photograph below `photographs` as a title of `count` pairs in `folder`, mid-tones anchored.
+
+    Windows of 35 to 100 % of the picture, mirrored, stretched and exposed differently. Exposure multiplies SDR and
+    HDR alike, so that what relates them stays; where it takes SDR over white, it clips, as a camera does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for source in photo_titles(photographs):
+        light, nits = read_ultrahdr(source.files[0], reduction=2)
+        rng = np.random.default_rng(sum(source.title.encode()))
+        crops = [_crop(light, nits, rng) for _ in range(count)]
+        sdr = np.stack([codes for codes, _ in crops])
+        hdr = np.stack([truth for _, truth in crops]).astype(np.float16)
+        metas = [_meta(source, float(truth.max())) for truth in hdr]
+        path = folder / f"{source.title}.npz"
+        np.savez(path, sdr=sdr, hdr=hdr, meta=json.dumps(metas))
+        written.append(path)
+    return written
+
+
+def _meta(source: Source, peak_nits: float) -> dict[str, object]:
+    meta = PairMeta(
+        title=source.title,
+        source="ultrahdr",
+        category=source.category,
+        family="gainmap",
+        spatial=True,
+        peak_nits=max(peak_nits, REFERENCE_WHITE_NITS),
+    )
+    return meta.model_dump()
+
+
+def _crop(
+    light: NDArray[np.float32], nits: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """SDR codes and anchored HDR nits of one window."""
+    height, width = light.shape[:2]
+    rows = round(rng.uniform(0.35, 1.0) * min(height, width * SIZE[0] / SIZE[1]))
+    columns = min(width, round(rows * SIZE[1] / SIZE[0] * np.exp(rng.uniform(-0.15, 0.15))))
+    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    exposure = np.float32(2 ** rng.uniform(-0.7, 0.3))
+    window = (slice(top, top + rows), slice(left, left + columns))
+    small_light, small_nits = (
+        cv2.resize(picture[window], SIZE[::-1], interpolation=cv2.INTER_AREA) * exposure for picture in (light, nits)
+    )
+    if rng.random() < 0.5:
+        small_light, small_nits = small_light[:, ::-1], small_nits[:, ::-1]
+    signal = bt1886_eotf_inverse(np.clip(small_light, 0, 1)).astype(np.float32)
+    codes = np.round(signal * 255).astype(np.uint8)
+    return codes, np.clip(anchor_master(signal, small_nits), 0, PQ_PEAK_NITS)
