@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.models.networks.registry import network_ids
+from toolchain.models.networks.registry import NETWORKS
 from toolchain.models.registry import get_spec
 from toolchain.models.weights import load_network, pull
 from toolchain.runtimes.base import RUNTIME_NAMES, LoadedNetwork, RuntimeName, SessionOptions
@@ -20,6 +20,16 @@ from toolchain.runtimes.parity import measure_parity
 from toolchain.runtimes.registry import get_runtime
 
 Load = Callable[[str], LoadedNetwork]
+
+
+def _models() -> list[object]:
+    """All networks. Exporting one takes up to 40 s, so those that differ from an earlier one in weights are slow."""
+    seen: set[tuple[str, str]] = set()
+    models = []
+    for model_id, module, name in NETWORKS:
+        models.append(pytest.param(model_id, marks=[pytest.mark.slow] if (module, name) in seen else []))
+        seen.add((module, name))
+    return models
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,7 @@ def load(pytestconfig: pytest.Config) -> Load:
 
 
 @pytest.mark.parametrize("runtime", RUNTIME_NAMES)
-@pytest.mark.parametrize("model_id", network_ids())
+@pytest.mark.parametrize("model_id", _models())
 def test_every_graph_gives_the_network_s_numbers(model_id: str, runtime: RuntimeName, load: Load, engines: Path):
     ready = get_runtime(runtime).available()
     if not ready.ready:
@@ -64,7 +74,7 @@ def test_every_graph_gives_the_network_s_numbers(model_id: str, runtime: Runtime
         assert parity.to_float64 <= graph.tolerance, f"{graph.name}: {parity}"
 
 
-@pytest.mark.parametrize("model_id", network_ids())
+@pytest.mark.parametrize("model_id", _models())
 def test_final_pq_keeps_float32_when_bf16_is_allowed(model_id: str, load: Load, engines: Path):
     loaded = load(model_id)
     for graph in loaded.network.graphs:
