@@ -210,9 +210,13 @@ def _gain(gain: GainGrid | None, lut: Lut3d, to_grid: Floats) -> tuple[Floats, F
             f"A gain stack of size {stack.size} and {stack.bit_depth} bits does not fit a LUT of size {lut.size} and "
             f"{lut.bit_depth} bits: bake both alike."
         )
-    signal_to_bins = (len(gain.values) - 1) * lut.domain_max / (lut.size - 1) ** 2
-    row = (signal_to_bins * np.asarray(GUIDE_WEIGHTS) @ to_grid).astype(np.float32)
-    return _read_only(gain.values), _read_only(stack.table), _read_only(row)
+    return _read_only(gain.values), _read_only(stack.table), _read_only(guide_row(len(gain.values), lut, to_grid))
+
+
+def guide_row(bins: int, lut: Lut3d, to_grid: Floats) -> Floats:
+    """(4,): the three planes' codes and 1 -> the guide as a place among `bins`; `to_grid`: the `grid_matrix`."""
+    signal_to_bins = (bins - 1) * lut.domain_max / (lut.size - 1) ** 2
+    return (signal_to_bins * np.asarray(GUIDE_WEIGHTS) @ to_grid).astype(np.float32)
 
 
 def _flat_input(plane: NDArray[Any], shape: Shape, sample: np.dtype[Any]) -> tuple[NDArray[Any], int]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.errors import UsageError
+from toolchain.gain_grid import GainGrid, stack_luts
 from toolchain.gpu.lut import TorchLut
 from toolchain.kernel import Chroma, FrameSpec, GraphicsMask, apply
 from toolchain.lut import Lut3d, OutputFormat, bake
@@ -94,6 +95,21 @@ def test_a_graphics_mask_agrees(width: int, height: int) -> None:
     assert_same(differences(FrameSpec(width, height, 8, "4:2:0", color(), OutputFormat()), 5, mask))
 
 
+@pytest.mark.parametrize(("width", "height", "grid"), [(70, 53, (4, 3, 5)), (33, 1, (1, 2, 1)), (48, 32, (8, 9, 16))])
+def test_a_gain_grid_agrees(width: int, height: int, grid: tuple[int, int, int]) -> None:
+    spec = FrameSpec(width, height, 8, "4:2:0", color(), OutputFormat())
+    stack = stack_luts([table("direct203"), table("bt2446a"), table("bt2446c")])
+    values = (2 * np.random.default_rng(6).random(grid)).astype(np.float32)
+    given_planes = planes(spec, 7)
+    wanted = tuple(np.zeros(shape, np.uint16) for shape in spec.output_shapes)
+    apply(given_planes, wanted, spec, table("bt2446a"), gain=GainGrid(values, stack))
+    torch_lut = TorchLut(spec, table("bt2446a"), "cpu", stack=stack)
+    found = torch_lut.apply(tuple(map(torch.from_numpy, given_planes)), gain=torch.from_numpy(values))
+    assert_same([np.abs(a.numpy().astype(int) - b) for a, b in zip(found, wanted, strict=True)])
+    with pytest.raises(UsageError, match="belong together"):
+        torch_lut.apply(tuple(map(torch.from_numpy, given_planes)))
+
+
 def test_what_does_not_fit_is_refused() -> None:
     spec = FrameSpec(32, 16, 8, "4:2:0", color(), OutputFormat())
     with pytest.raises(UsageError, match="12-bit output"):
@@ -102,5 +118,5 @@ def test_what_does_not_fit_is_refused() -> None:
     good = tuple(torch.from_numpy(plane) for plane in planes(spec, 0))
     with pytest.raises(UsageError, match="do not fit"):
         lut.apply(good[:1])
-    with pytest.raises(UsageError, match="second table"):
+    with pytest.raises(UsageError, match="needs its table"):
         lut.apply(good, torch.zeros(1, 2))

@@ -1,7 +1,6 @@
 """`toolchain.kernel.apply` in torch: the same conversion, on whatever device the planes are.
 
-Tested against the compiled kernel on the CPU; on CUDA the same code runs, but has not been run. A gain grid is not
-supported here yet: such shots take the compiled kernel.
+Tested against the compiled kernel on the CPU; on CUDA the same code is meant to run, but has not been run.
 """
 
 from __future__ import annotations
@@ -9,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import grid_sample, interpolate
 
 from toolchain.errors import UsageError
-from toolchain.kernel import FrameSpec, grid_matrix
+from toolchain.gain_grid import LutStack
+from toolchain.kernel import FrameSpec, grid_matrix, guide_row
 from toolchain.kernel_rows import MASK_BLOCK
 from toolchain.lut import Lut3d
 
@@ -20,31 +20,53 @@ Planes = tuple[Tensor, ...]
 
 
 class TorchLut:
-    """One shot's table on a device, for frames of one kind. Raises UsageError for tables that do not fit the spec."""
+    """One shot's table on a device, for frames of one kind. Raises UsageError for tables that do not fit the spec.
 
-    def __init__(self, spec: FrameSpec, lut: Lut3d, device: torch.device | str, graphics: Lut3d | None = None):
-        kinds = {(table.size, table.domain_max, table.bit_depth) for table in (lut, graphics) if table is not None}
+    With a `stack` its tables take the place of `lut`, mixed as each frame's gain grid says (toolchain.gain_grid).
+    """
+
+    def __init__(
+        self,
+        spec: FrameSpec,
+        lut: Lut3d,
+        device: torch.device | str,
+        graphics: Lut3d | None = None,
+        stack: LutStack | None = None,
+    ):
+        given = [table for table in (lut, graphics, stack) if table is not None]
+        kinds = {(table.size, table.domain_max, table.bit_depth) for table in given}
         if len(kinds) > 1 or lut.bit_depth != spec.output.bit_depth:
             raise UsageError(f"LUTs {sorted(kinds)} do not fit {spec.output.bit_depth}-bit output: bake them alike.")
         self._spec = spec
-        self._size = lut.size
-        self._tables = [torch.from_numpy(t.table[:, :3].copy()).to(device) for t in (lut, graphics) if t is not None]
-        self._to_grid = torch.from_numpy(grid_matrix(spec, lut).copy()).to(device)
+        self._lut = lut
+        self._depth = stack.depth if stack is not None else 1
+        self._table = _columns(stack or lut, device)
+        self._graphics = _columns(graphics, device) if graphics is not None else None
+        # Kept on the host: a scalar read back from the GPU would wait for it.
+        self._to_grid = grid_matrix(spec, lut)
+        self._steps = torch.tensor([lut.size**2, lut.size, 1], device=device)[:, None, None]
         self._top = float(np.nextafter(np.float32(lut.size - 1), np.float32(0)))
 
-    def apply(self, planes: Planes, weights: Tensor | None = None) -> Planes:
+    def apply(self, planes: Planes, weights: Tensor | None = None, gain: Tensor | None = None) -> Planes:
         """Y', Cb, Cr (uint16, `spec.output_shapes`) of the codes in `planes` (any real dtype, `spec.input_shapes`).
 
-        `weights`: how much the graphics table counts, float32 in [0, 1], one a 16x16 luma block.
+        `weights`: how much the graphics table counts, float32 in [0, 1], one a 16x16 luma block. `gain`: the values
+        of a gain grid, float32 (bins, rows, columns); given if, and only if, there is a stack.
         """
         if tuple(tuple(plane.shape) for plane in planes) != self._spec.input_shapes:
             shapes = [tuple(plane.shape) for plane in planes]
             raise UsageError(f"Planes of shapes {shapes} do not fit: {list(self._spec.input_shapes)} are needed.")
-        offsets, fractions = self._locate(self._full_size(planes))
-        codes = self._interpolate(self._tables[0], offsets, fractions)
+        if (gain is None) != (self._depth == 1):
+            raise UsageError(f"A gain grid and a stack of tables belong together; the stack has {self._depth}.")
+        full = self._full_size(planes)
+        rows, fractions = self._locate(full)
+        if gain is None:
+            codes = _interpolate(self._table, rows, fractions)
+        else:
+            codes = self._interpolate_stack(rows, fractions, self._gains(full, gain))
         if weights is not None:
-            share = self._pixel_weights(weights)
-            codes += share * (self._interpolate(self._tables[1], offsets, fractions) - codes)
+            share, table = self._pixel_weights(weights)
+            codes += share * (_interpolate(table, rows, fractions) - codes)
         across, down = self._spec.output_chroma_step
         chroma = _low_pass(_low_pass(codes[..., 1:], 0, down), 1, across)
         return tuple(_rounded(plane) for plane in (codes[..., 0], chroma[..., 0], chroma[..., 1]))
@@ -61,36 +83,59 @@ class TorchLut:
 
     def _locate(self, planes: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Each pixel's four table rows (4, rows, columns) and their weights."""
-        m = self._to_grid
-        squared = torch.stack([r[0] * planes[0] + r[1] * planes[1] + r[2] * planes[2] + r[3] for r in m])
+        first, second, third = planes
+        squared = torch.stack([r * first + g * second + b * third + one for r, g, b, one in self._to_grid.tolist()])
         place = squared.clamp_(min=0).sqrt_().clamp_(max=self._top)
         cell = place.floor()
         fraction = place - cell
         ordered, order = fraction.sort(dim=0, descending=True)
-        size = self._size
-        steps = torch.tensor([size * size, size, 1], device=m.device)
-        first = (cell.to(torch.int64) * steps[:, None, None]).sum(dim=0)
-        rows = torch.stack([first, *(first + steps[order].cumsum(dim=0))])
+        corner = (cell.to(torch.int64) * self._steps).sum(dim=0)
+        rows = torch.stack([corner, *(corner + self._steps.flatten()[order].cumsum(dim=0))])
         high, middle, low = ordered
         return rows, torch.stack([1 - high, high - middle, middle - low, low])
 
-    @staticmethod
-    def _interpolate(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-        """(rows, columns, 3) codes: tetrahedral interpolation."""
-        total = weights[0, ..., None] * table[rows[0]]
-        for row, weight in zip(rows[1:], weights[1:], strict=True):
-            total += weight[..., None] * table[row]
-        return total
+    def _interpolate_stack(self, rows: Tensor, fractions: Tensor, gains: Tensor) -> Tensor:
+        """Between the two tables each pixel's gain lies between; rows of one grid point lie side by side."""
+        lower = gains.floor().clamp_(max=self._depth - 2)
+        share = (gains - lower)[..., None]
+        first = rows * self._depth + lower.to(torch.int64)
+        below, above = (_interpolate(self._table, first + k, fractions) for k in (0, 1))
+        return (1 - share) * below + share * above
 
-    def _pixel_weights(self, weights: Tensor) -> Tensor:
+    def _gains(self, planes: list[Tensor], values: Tensor) -> Tensor:
+        """(rows, columns): the grid at each pixel's place and guide, 0 to depth - 1."""
+        bins = values.shape[0]
+        row = guide_row(bins, self._lut, self._to_grid).tolist()
+        guide = row[0] * planes[0] + row[1] * planes[1] + row[2] * planes[2] + row[3]
+        height, width = guide.shape
+        # grid_sample counts from -1 to 1 between the centres of the first and the last node.
+        z = 2 * guide / max(bins - 1, 1) - 1
+        y = torch.linspace(-1, 1, height, device=guide.device)[:, None].expand_as(guide)
+        x = torch.linspace(-1, 1, width, device=guide.device).expand_as(guide)
+        places = torch.stack((x, y, z), dim=-1)[None, None]
+        gains = grid_sample(values[None, None], places, mode="bilinear", padding_mode="border", align_corners=True)
+        return gains[0, 0, 0].clamp(0, self._depth - 1)
+
+    def _pixel_weights(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """How much graphics count at each pixel, (rows, columns, 1), and their table."""
         blocks = (-(-self._spec.height // MASK_BLOCK), -(-self._spec.width // MASK_BLOCK))
-        if len(self._tables) < 2 or tuple(weights.shape) != blocks:
-            raise UsageError(
-                f"A graphics mask of shape {tuple(weights.shape)} needs a second table and shape {blocks}."
-            )
+        if self._graphics is None or tuple(weights.shape) != blocks:
+            raise UsageError(f"A graphics mask of shape {tuple(weights.shape)} needs its table and shape {blocks}.")
         size = (blocks[0] * MASK_BLOCK, blocks[1] * MASK_BLOCK)
         full = interpolate(weights.clamp(0, 1)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-        return full[: self._spec.height, : self._spec.width, None]
+        return full[: self._spec.height, : self._spec.width, None], self._graphics
+
+
+def _columns(table: Lut3d | LutStack, device: torch.device | str) -> Tensor:
+    return torch.from_numpy(table.table[:, :3].copy()).to(device)
+
+
+def _interpolate(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """(rows, columns, 3) codes: tetrahedral interpolation."""
+    total = weights[0, ..., None] * table[rows[0]]
+    for row, weight in zip(rows[1:], weights[1:], strict=True):
+        total += weight[..., None] * table[row]
+    return total
 
 
 def _widened(plane: Tensor, axis: int, size: int, step: int, shift: float) -> Tensor:
