@@ -18,7 +18,7 @@ from toolchain.models.spec import RUNTIME_ORDER, RuntimeName
 
 MIN_FREE_GIB = 2.0
 _ENCODERS = ("libx265", "libsvtav1", "prores_ks", "ffv1")
-_FILTERS = ("scdet", "idet", "bwdif", "deband", "deblock", "fftdnoiz", "cas", "pad", "fillborders", "crop")
+_FILTERS = ("scdet", "idet", "bwdif", "deblock", "fftdnoiz", "cas", "pad", "fillborders", "crop")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""A plan's restoring steps as what runs them: FFmpeg filters in the decoder's chain, then networks frame by frame.
+"""A plan's restoring steps as what runs them: FFmpeg filters in the decoder's chain, then our own frame by frame.
 
-Filters ahead of the first network run while decoding. From the first network on every step takes one frame and gives
-one, in the plan's order.
+Filters ahead of the first step of our own (a network, deband) run while decoding. From there on every step takes one
+frame and gives one, in the plan's order.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from toolchain.models.deband import Debander
 from toolchain.models.registry import get_spec
 from toolchain.models.restore import restore_filters
 from toolchain.models.restorer import Restorer
@@ -36,13 +37,20 @@ class Restoration:
 
 def restoration(steps: Sequence[Step], runtime: RuntimeName | None) -> Restoration:
     """Raises UsageError for what is no restoring model, EnvironmentNotReady where a network cannot run."""
-    first_network = next((i for i, (model_id, _) in enumerate(steps) if get_spec(model_id).weights), len(steps))
-    filters = [pair for model_id, values in steps[:first_network] for pair in restore_filters(model_id, dict(values))]
-    restorers = (_restorer(model_id, values, runtime) for model_id, values in steps[first_network:])
+    first_own = next((i for i, (model_id, _) in enumerate(steps) if _is_own(model_id)), len(steps))
+    filters = [pair for model_id, values in steps[:first_own] for pair in restore_filters(model_id, dict(values))]
+    restorers = (_restorer(model_id, values, runtime) for model_id, values in steps[first_own:])
     return Restoration(filters, tuple(restorers))
 
 
+def _is_own(model_id: str) -> bool:
+    spec = get_spec(model_id)
+    return spec.task == "restore" and not spec.filters
+
+
 def _restorer(model_id: str, parameters: Mapping[str, float], runtime: RuntimeName | None) -> FrameRestorer:
+    if model_id == "deband":
+        return Debander(parameters)
     if get_spec(model_id).weights:
         return Restorer(model_id, parameters, session(model_id, "restore", runtime))
     return FilterRestorer(restore_filters(model_id, dict(parameters)))

@@ -42,6 +42,16 @@ def test_a_filter_after_a_network_gives_one_frame_for_each(pix_fmt: str) -> None
         assert planes(result)[0].std() / 4 < 0.7 * planes(frame)[0].std() / 2 ** (bits - 8)
 
 
+def test_deband_is_a_step_of_our_own_and_filters_after_it_take_its_twelve_bits() -> None:
+    found = restoration([("deblock", {}), ("deband", {}), ("sharpen", {})], None)
+    assert [name for name, _ in found.filters] == ["deblock"]
+    frame = noisy()
+    for restorer in found.restorers:
+        frame = restorer.restore(frame)
+    assert len(found.restorers) == 2
+    assert (frame.format.name, frame.pts) == ("yuv420p12le", 4711)
+
+
 def test_what_does_not_restore_is_refused() -> None:
     with pytest.raises(UsageError, match="does not restore"):
         restoration([("spline", {})], None)

@@ -1,7 +1,7 @@
-"""Restore models are FFmpeg filters: this turns a model and its numbers into filter names and option strings.
+"""Restore models that are FFmpeg filters: this turns a model and its numbers into filter names and option strings.
 
 The caller puts the frames into a planar YUV format of at least 10 bits before the first filter and names the same
-format again after the last (deband otherwise prefers one with alpha). bwdif halves the time base: read the time base
+format again after the last (a filter may prefer another one). bwdif halves the time base: read the time base
 of the frames that come out.
 """
 
