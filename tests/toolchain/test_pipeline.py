@@ -6,19 +6,21 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.media import make_clip
 from toolchain.errors import InputError
 from toolchain.events import Event, Progress, ignore
-from toolchain.expanders import TableExpander
-from toolchain.lut import bake
+from toolchain.expanders import GridExpander, TableExpander
+from toolchain.lut import OutputFormat, bake
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from toolchain.pipeline import RenderJob, lut_format, render
 from toolchain.segments import Segment
-from toolchain.video.decode import decode_frames
+from toolchain.video.decode import decode_frames, planes
 from toolchain.video.encode import read_segment
 from toolchain.video.output import OutputSpec
 from toolchain.video.picture import rgb_signal
@@ -113,3 +115,47 @@ def test_a_stale_measurement_is_not_kept_beside_a_new_segment(clip: Path, tmp_pa
     stale.write_text('{"index": 1, "max_cll": 9, "max_fall": 9}')
     job.segment_path(job.segments[1]).unlink()
     assert render(job, ignore) == expected
+
+
+def grid_job(clip: Path, folder: Path) -> RenderJob:
+    """The picture's own brightness chooses between doing nothing and an expansion: a grid that every frame moves."""
+    video = probe(clip).video
+    assert video is not None
+    members = tuple(
+        bake(bind_guarded(model_id, None, Controls()), video.color, OutputFormat(), 17)
+        for model_id in ("direct203", "bt2446a")
+    )
+
+    def predict(frame: av.VideoFrame) -> NDArray[np.float32]:
+        assert frame.pts is not None
+        return np.full((2, 2, 2), 0.5 + 0.5 * np.sin(frame.pts), np.float32)
+
+    shots = [Shot(index=0, start_frame=0, end_frame=FRAMES, hard_cut=False, key_frames=(0,))]
+    expander = GridExpander(shots, 25.0, lambda _: members, predict, lambda _: None, members[0])
+    return make_job(clip, folder, expander=expander)
+
+
+def test_a_moving_grid_comes_out_the_same_after_an_interruption(clip: Path, tmp_path: Path) -> None:
+    job = grid_job(clip, tmp_path)
+    render(job, ignore)
+    before = digests(job)
+    assert len(set(before)) == 3
+    for lost in (2, 1):
+        job.segment_path(job.segments[lost]).unlink()
+        render(grid_job(clip, tmp_path), ignore)
+        assert digests(job) == before
+
+
+class Halver:
+    """A restorer that darkens, and checks that it is handed decoded frames one by one."""
+
+    def restore(self, frame: av.VideoFrame) -> av.VideoFrame:
+        planes(frame)[0][...] //= 2
+        return frame
+
+
+def test_restorers_run_before_the_colour(clip: Path, tmp_path: Path) -> None:
+    plain = make_job(clip, tmp_path / "plain")
+    halved = make_job(clip, tmp_path / "halved", restorers=(Halver(),))
+    bright, dark = ([report.max_fall for report in render(job, ignore)] for job in (plain, halved))
+    assert all(d is not None and b is not None and d < b / 2 for b, d in zip(bright, dark, strict=True))
