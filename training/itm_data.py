@@ -36,10 +36,12 @@ class PairMeta(BaseModel):
     family: str
     unseen: bool = False
     spatial: bool = False
+    local: str = "none"
     compressed: str | None = None
     profile: str = "anchored"
     mid_gain_ev: float = 0.0
     peak_nits: float = 1000.0
+    frame: int = 0
 
     @property
     def real(self) -> bool:
@@ -154,8 +156,8 @@ class TrainingSet:
         """The pairs that `keep` takes."""
         chosen = [i for i, meta in enumerate(self.metas) if keep(meta)]
         index = torch.tensor(chosen, dtype=torch.long)
-        parts = (part[index] for part in (self.statistics, self.quarter, self.sdr, self.hdr))
-        return TrainingSet(*parts, [self.metas[i] for i in chosen])
+        held = [self.metas[i] for i in chosen]
+        return TrainingSet(self.statistics[index], self.quarter[index], self.sdr[index], self.hdr[index], held)
 
     def _weights(self, real_share: float) -> NDArray[np.float64]:
         titles = [meta.title for meta in self.metas]
@@ -212,4 +214,4 @@ def load_training(
             metas.append(pairs.metas[i])
     if not metas:
         raise InputError("These titles hold no pair of a family that may be trained on: name other splits.")
-    return TrainingSet(*(torch.stack(parts) for parts in (statistics, quarters, sdr, hdr)), metas)
+    return TrainingSet(torch.stack(statistics), torch.stack(quarters), torch.stack(sdr), torch.stack(hdr), metas)

@@ -1,4 +1,4 @@
-"""From the scores of `training.itm_eval` to the tables of docs/sdr2hdr.md: `python -m training.itm_table --help`."""
+"""From the scores of training.itm_eval to the tables of docs/sdr2hdr.md: `python -m training.itm_table --help`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,37 @@ from toolchain.files import write_atomic
 from training.itm_eval import BOOTSTRAPS, read_records
 
 Record = Mapping[str, dict]
+CLIP_KEY = ("title", "family", "local", "profile", "frame")
 GROUPS: dict[str, Callable[[dict], bool]] = {
     "all": lambda meta: True,
-    "photographs": lambda meta: meta["source"] != "procedural",
+    "photographs and panoramas": lambda meta: meta["source"] in ("polyhaven", "openexr"),
+    "gain-map photographs": lambda meta: meta["source"] == "ultrahdr",
     "procedural": lambda meta: meta["source"] == "procedural",
     "families seen in training": lambda meta: not meta["unseen"],
     "families never seen": lambda meta: meta["unseen"],
     "pointwise grades": lambda meta: not meta["spatial"],
     "spatial grades": lambda meta: meta["spatial"],
+    "animation": lambda meta: meta["category"] == "animation",
+    "low light": lambda meta: meta["category"] == "low_light",
     "BT.2446 down-conversions": lambda meta: meta["family"].startswith("bt2446"),
 }
+
+
+def joined(files: Sequence[Path], required: Sequence[str]) -> list[Record]:
+    """One record a clip, with all that the files say of it: of the clips that all `required` models were judged on.
+
+    Only models judged on every one of these clips are kept.
+    """
+    clips: dict[tuple, dict[str, dict]] = {}
+    for record in (record for path in files for record in read_records(path)):
+        meta = record["meta"]
+        clip = clips.setdefault(tuple(meta[name] for name in CLIP_KEY), {"meta": meta, "scores": {}})
+        clip["scores"] |= record["scores"]
+    whole = [clip for clip in clips.values() if set(required) <= clip["scores"].keys()]
+    common = set.intersection(*(set(clip["scores"]) for clip in whole)) if whole else set()
+    return [
+        {"meta": clip["meta"], "scores": {model: clip["scores"][model] for model in sorted(common)}} for clip in whole
+    ]
 
 
 def summary(records: Sequence[Record], references: Sequence[str]) -> dict[str, dict]:
@@ -94,13 +115,14 @@ def _row(model: str, figures: Mapping, reference: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Join files of scores (of several folds, say) and write their summary."""
+    """Join files of scores, of several folds and of several sets of models, and write their summary."""
     parser = argparse.ArgumentParser(prog="python -m training.itm_table", description=__doc__)
     parser.add_argument("scores", type=Path, nargs="+", help="JSON lines files of training.itm_eval")
     parser.add_argument("--references", nargs="+", default=["direct203", "bt2446a", "lumen-fixed"])
+    parser.add_argument("--require", nargs="+", default=["direct203"], help="only clips these were judged on")
     parser.add_argument("--out", type=Path, required=True, help="stem: <out>.json and <out>.md are written")
     options = parser.parse_args(arguments)
-    records = [record for path in options.scores for record in read_records(path)]
+    records = joined(options.scores, options.require)
     if not records:
         raise InputError(f"{options.scores[0]} holds no scores: run `python -m training.itm_eval` first.")
     groups = summary(records, options.references)

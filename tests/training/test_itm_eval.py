@@ -75,6 +75,21 @@ def test_intervals_are_over_titles():
     assert itm_table.interval(np.full(1000, 0.3), titles) == [0.3, 0.3, 0.3]
 
 
+def test_files_of_several_models_are_joined_clip_by_clip(tmp_path):
+    score = {"psnr_db": 1.0, "delta_e": 1.0, "psnr_exposed_db": 1.0, "delta_e_exposed": 1.0}
+
+    def write(name, clips, model):
+        meta = {"title": "t", "family": "clip", "local": "none", "profile": "anchored", "frame": 0}
+        lines = [json.dumps({"meta": {**meta, "frame": clip}, "scores": {model: score}}) for clip in clips]
+        (tmp_path / name).write_text("\n".join(lines))
+        return tmp_path / name
+
+    files = [write("a", range(4), "direct203"), write("b", range(2, 6), "net"), write("c", range(3), "other")]
+    found = itm_table.joined(files, ["direct203", "net"])
+    assert [record["meta"]["frame"] for record in found] == [2, 3]
+    assert set(found[0]["scores"]) == {"direct203", "net"}, "`other` was not judged on clip 3"
+
+
 def test_tables_of_nothing_are_refused(tmp_path):
     with pytest.raises(InputError, match="holds no scores"):
         itm_table.main([str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "t")])

@@ -32,7 +32,7 @@ KNOTS = (0.02, 0.06, 0.12, 0.2, 0.28, 0.36, 0.44, 0.52, 0.6, 0.68, 0.75, 0.82, 0
 HIGHLIGHT_KNOT = 9
 """From this knot on (signal 0.68) contrast above 1 follows the peak."""
 
-CONTRAST_RANGE = (0.25, 3.0)
+CONTRAST_RANGE = (0.15, 3.0)
 HIGHLIGHT_CONTRAST_RANGE = (0.25, 16.0)
 SATURATION_RANGE_EV = (-1.0, 1.0)
 OFFSET_RANGE_NITS = (-0.5, 0.5)

@@ -22,6 +22,7 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (
     ("lsn-davinci", "lsn", "Lsn"),
     ("itmlut-tv1k", "itmlut", "ItmLut"),
     ("itmlut-davinci", "itmlut", "ItmLut"),
+    ("lumen-shot", "lumen", "LumenShotNetwork"),
 )
 """(model id, module below toolchain.models.networks, class without arguments), in catalogue order."""
 
