@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -10,8 +10,7 @@ from typing import Literal
 import av
 import cv2
 import numpy as np
-from av.container import InputContainer, OutputContainer
-from av.video.stream import VideoStream
+from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from toolchain.color.ycbcr import code_range, ycbcr_to_rgb_matrix
@@ -20,6 +19,7 @@ from training.data.frames import to_yuv420
 
 Codec = Literal["h264", "h265"]
 _ENCODERS: dict[str, str] = {"h264": "libx264", "h265": "libx265"}
+_DECODERS: dict[str, str] = {"h264": "h264", "h265": "hevc"}
 _X265 = "pools=none:frame-threads=1:info=0:log-level=error"
 
 
@@ -39,38 +39,44 @@ class Compression:
 
 
 def compress(signals: NDArray[np.float32], how: Compression) -> NDArray[np.float32]:
-    """(N, H, W, 3) R'G'B' BT.709 in [0, 1] -> the same after 8-bit 4:2:0 limited-range coding as one clip of N frames.
+    """(N, H, W, 3) R'G'B' BT.709 in [0, 1] -> the same after 8-bit 4:2:0 limited-range coding as a clip of N.
 
     Even H and W. Chroma comes back bilinear at its "left" siting, as players show it.
     """
-    memory = io.BytesIO()
-    with av.open(memory, "w", format="matroska") as container:
-        _encode(container, signals, how)
-    memory.seek(0)
-    with av.open(memory) as container:
-        return np.stack(_decode(container))
+    encoder = _encoder(how, signals.shape[1], signals.shape[2])
+    decoder = _context(_DECODERS[how.codec], "r")
+    pictures = []
+    for packet in _packets(encoder, signals):
+        pictures += decoder.decode(packet)
+    return np.stack(
+        [_to_rgb(np.asarray(frame.to_ndarray(), np.uint8)) for frame in (*pictures, *decoder.decode(None))]
+    )
 
 
-def _encode(container: OutputContainer, signals: NDArray[np.float32], how: Compression) -> None:
-    options = {"crf": str(how.crf), "preset": "veryfast" if how.codec == "h264" else "ultrafast"}
+def _encoder(how: Compression, height: int, width: int) -> VideoCodecContext:
+    encoder = _context(_ENCODERS[how.codec], "w")
+    encoder.height, encoder.width, encoder.pix_fmt = height, width, "yuv420p"
+    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
+    encoder.options = {"crf": str(how.crf), "preset": "veryfast" if how.codec == "h264" else "ultrafast"}
     if how.codec == "h265":
-        options["x265-params"] = _X265
-    stream = container.add_stream(_ENCODERS[how.codec], rate=Fraction(25), options=options)
-    if not isinstance(stream, VideoStream):
-        raise TypeError(f"{_ENCODERS[how.codec]} is no video encoder")
-    stream.height, stream.width = signals.shape[1:3]
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.thread_count = 1
+        encoder.options = {**encoder.options, "x265-params": _X265}
+    return encoder
+
+
+def _context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    context = av.CodecContext.create(name, mode)
+    if not isinstance(context, VideoCodecContext):
+        raise TypeError(f"{name} is no video codec")
+    context.thread_count = 1
+    return context
+
+
+def _packets(encoder: VideoCodecContext, signals: NDArray[np.float32]) -> Iterator[av.Packet]:
     for index, signal in enumerate(signals):
         frame = to_yuv420(signal, "bt709", 8)
         frame.pts, frame.time_base = index, Fraction(1, 25)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode())
-
-
-def _decode(container: InputContainer) -> list[NDArray[np.float32]]:
-    container.streams.video[0].codec_context.thread_count = 1
-    return [_to_rgb(frame.to_ndarray()) for frame in container.decode(video=0)]
+        yield from encoder.encode(frame)
+    yield from encoder.encode(None)
 
 
 def _to_rgb(planes: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ Curve = Literal[
 ]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 UNSEEN_CURVES: tuple[Curve, ...] = ("sigmoid", "bt2446c", "knee")
-"""Whole families kept from every training: one log-sigmoid, one standard's, one camera's. They judge what was learnt."""
+"""Whole families kept from every training: a log-sigmoid, a standard's, a camera's. They judge what was learnt."""
 
 Target = Literal["channels", "luminance"]
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.color.arrays import FloatArray
 from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf
 from training.data.compress import Compression, compress
-from training.data.grading import CURVES, UNSEEN_CURVES, Curve, GradeRecipe, grade
-from training.data.local_tone import phone_compress, windows_gain
+from training.data.grading import CURVES, SAMPLE_GRADE, UNSEEN_CURVES, Curve, GradeRecipe, grade
+from training.data.local_tone import PhoneLook, phone_compress, windows_gain
 from training.data.masters import roll_off
 
-Image = NDArray[np.float32]
+Image = FloatArray
 Local = Literal["none", "phone", "windows"]
 Profile = Literal["anchored", "broadcast"]
 SEEN_CURVES: tuple[Curve, ...] = tuple(curve for curve in CURVES if curve not in UNSEEN_CURVES)
@@ -33,7 +34,7 @@ LEAST_MID_SHARE = 0.02
 class Grade:
     """One SDR version of a title: its curve, the local work on it, its compression and how the master is anchored."""
 
-    recipe: GradeRecipe
+    recipe: GradeRecipe = SAMPLE_GRADE
     local: Local = "none"
     local_seed: int = 0
     compression: Compression | None = None
@@ -60,6 +61,19 @@ def sample_recipe(rng: np.random.Generator, curve: Curve, brightest_nits: float)
     )
 
 
+def compensate(recipe: GradeRecipe, master: Image, share: float) -> GradeRecipe:
+    """The recipe with its exposure raised by `share` (0 to 1) of what its curve takes from `master`'s mid-tones.
+
+    A colourist brightens a picture that a curve has darkened; without that, anchoring would pull the master's peak
+    down instead, often below SDR white. White moves with the exposure, so a curve that knows only the ratio to white
+    (BT.2446 A) is not compensated.
+    """
+    few = np.ascontiguousarray(master[::3, ::3])
+    taken = share * mid_gain_ev(grade(few, replace(recipe, exposure_ev=0.0)), few)
+    peak = float(np.clip(recipe.peak_nits * 2.0**taken, 260.0, 10000.0))
+    return replace(recipe, exposure_ev=float(np.clip(recipe.exposure_ev + taken, -4.0, 4.0)), peak_nits=peak)
+
+
 def broadcast_grade(rng: np.random.Generator, peak_nits: float) -> Grade:
     """BT.2446 A as a broadcaster's converter does it: the master stays as bright as it is, about +0.8 EV."""
     recipe = GradeRecipe("bt2446a", float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.95, 1.05)), peak_nits)
@@ -73,19 +87,35 @@ def sample_compression(rng: np.random.Generator, share: float, crf: tuple[int, i
     return how if rng.random() < share else None
 
 
-def make_pairs(masters: Image, how: Grade) -> tuple[NDArray[np.uint8], NDArray[np.float16], list[float]]:
-    """A title's masters (N, H, W, 3) in nits -> SDR codes, HDR nits of the same shape, and each master's mid-gain in EV.
+@dataclass(frozen=True)
+class Pairs:
+    """A title under one grade: SDR codes and HDR nits (N, H, W, 3), and each picture's gains in EV.
 
-    The gain is what remains after anchoring: about 0 for `anchored` grades, the measured one for `broadcast`.
+    `mid_gain_ev` is what the mid-tones have over the SDR picture's at 203 nits, `anchor_ev` what anchoring took off.
     """
+
+    sdr: NDArray[np.uint8]
+    hdr: NDArray[np.float16]
+    mid_gain_ev: list[float]
+    anchor_ev: list[float]
+
+
+def make_pairs(masters: Image, how: Grade) -> Pairs:
+    """A title's masters (N, H, W, 3) in nits, graded; `broadcast` masters stay as bright as they are."""
     graded = [_locally(master, how, index) for index, master in enumerate(masters)]
     signals = np.stack([grade(base, how.recipe) for base, _ in graded])
-    lights, gains = [], []
-    for signal, (_, light) in zip(signals, graded, strict=True):
-        anchored = anchor_master(signal, light) if how.profile == "anchored" else light
-        lights.append(np.clip(anchored, 0.0, 10000.0))
-        gains.append(mid_gain_ev(signal, lights[-1]))
-    return to_codes(signals, how.compression), np.stack(lights).astype(np.float16), gains
+    measured = [mid_gain_ev(signal, light) for signal, (_, light) in zip(signals, graded, strict=True)]
+    taken = [gain if how.profile == "anchored" else 0.0 for gain in measured]
+    lights = np.stack([light * np.float32(2.0**-ev) for ev, (_, light) in zip(taken, graded, strict=True)])
+    left = [gain - ev for gain, ev in zip(measured, taken, strict=True)]
+    return Pairs(to_codes(signals, how.compression), storable(lights), left, taken)
+
+
+def storable(nits: Image) -> NDArray[np.float16]:
+    """Nits in [0, 10000] with 8 fraction bits (0.25 %, a quarter of a 10-bit PQ step), so that they pack well."""
+    half = np.clip(nits, 0.0, 10000.0).astype(np.float16)
+    rounded = ((half.view(np.uint16) + 2) & 0xFFFC).astype(np.uint16).view(np.float16)
+    return np.minimum(rounded, np.float16(10000.0))
 
 
 def _locally(master: Image, how: Grade, index: int) -> tuple[Image, Image]:
@@ -94,7 +124,7 @@ def _locally(master: Image, how: Grade, index: int) -> tuple[Image, Image]:
         return master, master
     rng = np.random.default_rng([how.local_seed, index, 73])
     if how.local == "phone":
-        return phone_compress(master, float(rng.uniform(0.35, 0.85)), float(rng.uniform(0.03, 0.12))), master
+        return phone_compress(master, PhoneLook.sample(rng)), master
     peak = max(float(master.max()), 600.0)
     return master, roll_off(master * windows_gain(rng, master), peak)
 

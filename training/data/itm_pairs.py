@@ -20,17 +20,19 @@ from typing import Annotated, Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from toolchain.color.arrays import FloatArray
 from toolchain.errors import UsageError
 from toolchain.files import disk_errors, write_atomic
-from training.data.grading import UNSEEN_CURVES
+from training.data.grading import CURVES, UNSEEN_CURVES, Curve
 from training.data.itm_grades import (
     SEEN_CURVES,
     Grade,
     Local,
+    Pairs,
     broadcast_grade,
+    compensate,
     make_pairs,
     sample_compression,
     sample_recipe,
@@ -41,7 +43,9 @@ from training.data.itm_sources import CREDITS, Source, master_sources, procedura
 
 __all__ = ["ItmDataConfig", "PairMeta", "Shard", "build", "build_from_yaml", "load"]
 
+Image = FloatArray
 FORMAT_VERSION = 1
+LOCAL_MODES: tuple[Local, Local] = ("phone", "windows")
 DATA_VARIABLE = "SDR2HDR_DATA"
 Progress = Callable[[int, int, str], None]
 """Called after each title with (titles done, titles in all, its name)."""
@@ -129,7 +133,9 @@ def _sources(config: ItmDataConfig, data_folder: Path | None) -> list[Source]:
         found += master_sources(root, config.seed, views, size)
         found += photo_titles(root)
         if not found:
-            raise UsageError(f"{root} holds no hdr/ or pairs/ folder with masters: name another or set masters: false.")
+            raise UsageError(
+                f"{root} holds no hdr/ or pairs/ folder with masters: name another or set masters: false."
+            )
     return [*found, *procedural_sources(config.titles, config.seed, size)]
 
 
@@ -148,36 +154,37 @@ def _shard(source: Source, config: ItmDataConfig) -> Shard:
     if source.render is None:
         return _photo_shard(source, config, rng)
     masters = source.render()
-    codes, lights, meta = [], [], []
-    for how in _grades(source, config, rng, float(masters.max())):
-        sdr, hdr, gains = make_pairs(masters, how)
-        codes.append(sdr)
-        lights.append(hdr)
-        meta += [_meta(source, how, hdr[index], gain, index) for index, gain in enumerate(gains)]
-    return Shard(source.title, source.split, np.concatenate(codes), np.concatenate(lights), meta)
+    graded = [(how, make_pairs(masters, how)) for how in _grades(source, config, rng, masters)]
+    meta = [_meta(source, how, pairs, index) for how, pairs in graded for index in range(len(masters))]
+    sdr = np.concatenate([pairs.sdr for _, pairs in graded])
+    return Shard(source.title, source.split, sdr, np.concatenate([pairs.hdr for _, pairs in graded]), meta)
 
 
-def _grades(source: Source, config: ItmDataConfig, rng: np.random.Generator, brightest_nits: float) -> list[Grade]:
+def _grades(source: Source, config: ItmDataConfig, rng: np.random.Generator, masters: Image) -> list[Grade]:
     """The grades of one title. Real masters get every curve, plain, and three seen ones with local work besides."""
     compression = [sample_compression(rng, config.compressed_share, config.crf) for _ in range(32)]
-    chosen: list[tuple[Any, Local]]
+    curves: list[Curve]
+    modes: list[Local]
     if source.origin == "procedural":
-        modes: tuple[Local, ...] = ("phone", "windows")
-        local: Local = modes[int(rng.integers(2))] if rng.random() < config.spatial_share else "none"
-        seen = rng.permutation(SEEN_CURVES)[: config.seen_grades]
-        unseen = rng.permutation(UNSEEN_CURVES)[: config.unseen_grades]
-        chosen = [(str(curve), local) for curve in (*seen, *unseen)]
+        local: Local = LOCAL_MODES[int(rng.integers(2))] if rng.random() < config.spatial_share else "none"
+        seen = rng.permutation(len(SEEN_CURVES))[: config.seen_grades]
+        unseen = rng.permutation(len(UNSEEN_CURVES))[: config.unseen_grades]
+        curves = [*(SEEN_CURVES[i] for i in seen), *(UNSEEN_CURVES[i] for i in unseen)]
+        modes = [local] * len(curves)
     else:
-        chosen = [(curve, "none") for curve in (*SEEN_CURVES, *UNSEEN_CURVES)]
-        chosen += [(str(rng.choice(SEEN_CURVES)), mode) for mode in ("phone", "phone", "windows")]
-    grades = [
-        Grade(sample_recipe(rng, curve, brightest_nits), mode, int(rng.integers(2**31)), compression.pop())
-        for curve, mode in chosen
-    ]
+        plain: list[Local] = ["none"] * len(CURVES)
+        again = [SEEN_CURVES[int(rng.integers(len(SEEN_CURVES)))] for _ in range(3)]
+        curves = [*SEEN_CURVES, *UNSEEN_CURVES, *again]
+        modes = [*plain, "phone", "phone", "windows"]
+    brightest, grades = float(masters.max()), []
+    for curve, mode in zip(curves, modes, strict=True):
+        recipe = sample_recipe(rng, curve, brightest)
+        recipe = compensate(recipe, masters[int(rng.integers(len(masters)))], float(rng.uniform(0.3, 1.0)))
+        grades.append(Grade(recipe, mode, int(rng.integers(2**31)), compression.pop()))
     return [*grades, *(broadcast_grade(rng, source.peak_nits) for _ in range(config.broadcast_grades))]
 
 
-def _meta(source: Source, how: Grade, hdr: NDArray[np.float16], gain: float, frame: int) -> PairMeta:
+def _meta(source: Source, how: Grade, pairs: Pairs, frame: int) -> PairMeta:
     return PairMeta(
         title=source.title,
         source=source.origin,
@@ -188,37 +195,21 @@ def _meta(source: Source, how: Grade, hdr: NDArray[np.float16], gain: float, fra
         local=how.local,
         profile=how.profile,
         compressed=str(how.compression) if how.compression else None,
-        mid_gain_ev=round(gain, 4),
-        peak_nits=round(float(hdr.max()), 1),
+        mid_gain_ev=round(pairs.mid_gain_ev[frame], 4),
+        anchor_ev=round(pairs.anchor_ev[frame], 4),
+        peak_nits=round(float(pairs.hdr[frame].max()), 1),
         frame=frame,
     )
 
 
 def _photo_shard(source: Source, config: ItmDataConfig, rng: np.random.Generator) -> Shard:
-    """A gain-map photograph's own pairs: nothing is graded, half of them are compressed."""
-    compressions = [
-        sample_compression(rng, config.compressed_share, config.crf) for _ in range(config.gain_map_views)
-    ]
-    size = (config.width, config.height)
-    sdr, hdr, gains = photo_pairs(source.files[0], rng, compressions, size)
-    meta = [
-        PairMeta(
-            title=source.title,
-            source=source.origin,
-            category=source.category,
-            family="gainmap",
-            unseen=False,
-            spatial=True,
-            local="gainmap",
-            profile="native",
-            compressed=str(how) if how else None,
-            mid_gain_ev=round(gains[index], 4),
-            peak_nits=round(float(hdr[index].max()), 1),
-            frame=index,
-        )
-        for index, how in enumerate(compressions)
-    ]
-    return Shard(source.title, source.split, sdr, hdr, meta)
+    """A gain-map photograph's own pairs: nothing is graded, some are compressed."""
+    codings = [sample_compression(rng, config.compressed_share, config.crf) for _ in range(config.gain_map_views)]
+    pairs = photo_pairs(source.files[0], rng, codings, (config.width, config.height))
+    plain = [_meta(source, Grade(compression=how), pairs, index) for index, how in enumerate(codings)]
+    own: dict[str, Any] = {"family": "gainmap", "spatial": True, "local": "gainmap", "profile": "native"}
+    meta = [PairMeta(**{**entry, **own}) for entry in plain]
+    return Shard(source.title, source.split, pairs.sdr, pairs.hdr, meta)
 
 
 def _manifest(config: ItmDataConfig, stamp: str, folder: Path, sources: list[Source]) -> dict[str, Any]:
@@ -234,13 +225,13 @@ def _manifest(config: ItmDataConfig, stamp: str, folder: Path, sources: list[Sou
             "pairs": len(meta),
             "spatial": any(pair["spatial"] for pair in meta),
         }
-    origins = sorted({source.origin for source in sources})
+    used = {source.origin for source in sources}
     return {
         "version": FORMAT_VERSION,
         "seed": config.seed,
         "config_sha256": stamp,
         "config": config.model_dump(mode="json"),
-        "credits": {origin: CREDITS[origin] for origin in origins},
+        "credits": {origin: credit for origin, credit in CREDITS.items() if origin in used},
         "unseen_families": list(UNSEEN_CURVES),
         "counts": {
             "titles": len(titles),

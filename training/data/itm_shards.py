@@ -40,6 +40,8 @@ class PairMeta(TypedDict):
     compressed: str | None
     mid_gain_ev: float
     """What the HDR picture's mid-tones have over the SDR picture's at 203 nits; about 0 where anchored."""
+    anchor_ev: float
+    """What anchoring took off the master: the master as graded is hdr * 2^anchor_ev. 0 where it was left alone."""
     peak_nits: float
     """Brightest component of the HDR picture."""
     frame: int
@@ -59,14 +61,21 @@ class Shard:
 def write_shard(path: Path, shard: Shard) -> None:
     """Write the shard under a temporary name, then rename: it is whole or absent."""
     memory = io.BytesIO()
-    np.savez_compressed(memory, sdr=shard.sdr, hdr=shard.hdr, meta=np.array(json.dumps(shard.meta)))
+    arrays = {"sdr": shard.sdr, "hdr": shard.hdr, "meta": np.array(json.dumps(shard.meta))}
+    # numpy's own savez_compressed has no level, and the default one takes longer than drawing the pictures.
+    with zipfile.ZipFile(memory, "w") as archive:
+        for name, array in arrays.items():
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, array, allow_pickle=False)
+            # A ZipInfo of our own carries no clock time: the same pairs give the same bytes.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=1)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, memory.getvalue())
 
 
 def read_shard(path: Path, split: str, arrays: bool = True) -> Shard:
-    """One shard; with `arrays` False the pictures are left empty and only `meta` is read. InputError if it is broken."""
+    """One shard; with `arrays` False only `meta` is read, the pictures are left empty. InputError if broken."""
     try:
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
@@ -75,9 +84,13 @@ def read_shard(path: Path, split: str, arrays: bool = True) -> Shard:
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is not a readable shard ({error}): delete it and build the set again.") from error
     if sdr.dtype != np.uint8 or hdr.dtype != np.float16 or sdr.shape != hdr.shape or sdr.shape[-1:] != (3,):
-        raise InputError(f"{path} holds {sdr.dtype}{sdr.shape} and {hdr.dtype}{hdr.shape}: (N, H, W, 3) twice is due.")
+        raise InputError(
+            f"{path} holds {sdr.dtype}{sdr.shape} and {hdr.dtype}{hdr.shape}: (N, H, W, 3) twice is due."
+        )
     if not isinstance(meta, list) or (arrays and len(meta) != len(sdr)):
-        raise InputError(f"{path} describes another number of pairs than it holds: delete it and build the set again.")
+        raise InputError(
+            f"{path} describes another number of pairs than it holds: delete it and build the set again."
+        )
     return Shard(path.stem, split, sdr, hdr, meta)
 
 

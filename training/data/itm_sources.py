@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toolchain.color.arrays import FloatArray
 from training.data.masters import MasterGrade, crop_view, grade_master, perspective_view, read_exr, read_radiance
 from training.data.titles import Title, make_title, render_title
 
-Image = NDArray[np.float32]
+Image = FloatArray
 Origin = Literal["procedural", "polyhaven", "openexr", "ultrahdr"]
 CREDITS: dict[Origin, str] = {
     "procedural": "drawn by training.data.titles; Apache-2.0 as this project",
@@ -29,7 +29,7 @@ _PAN_STEP_DEG = 137.5  # the golden angle: views never repeat, however many are 
 
 @dataclass(frozen=True)
 class Source:
-    """One title before degrading. `render` gives (N, H, W, 3) float32 graded masters in nits, where it is to be graded.
+    """One title before degrading. `render` gives (N, H, W, 3) float32 masters in nits, where it is to be graded.
 
     A gain-map photograph is a pair already: it has a file instead.
     """
@@ -58,15 +58,17 @@ def master_sources(folder: Path, seed: int, views: tuple[int, int], size: tuple[
 
     `views` are how many are cut from each panorama and from each photograph.
     """
-    files = [
-        *(("polyhaven", path, views[0]) for path in sorted((folder / "hdr" / "polyhaven").glob("*.hdr"))),
-        *(("openexr", path, views[1]) for path in sorted((folder / "hdr" / "openexr").glob("*.exr"))),
-    ]
-    for origin, path, count in files:
+    panoramas = sorted((folder / "hdr" / "polyhaven").glob("*.hdr"))
+    photographs = sorted((folder / "hdr" / "openexr").glob("*.exr"))
+    files: list[tuple[Origin, Path]] = []
+    files.extend(("polyhaven", path) for path in panoramas)
+    files.extend(("openexr", path) for path in photographs)
+    for origin, path in files:
         name = path.stem.removesuffix("_1k").lower()
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
         dark = name in LOW_LIGHT_MASTERS
-        render = partial(_panorama_views if origin == "polyhaven" else _photo_views, path, (seed, key), dark, count, size)
+        cut, count = (_panorama_views, views[0]) if origin == "polyhaven" else (_photo_views, views[1])
+        render = partial(cut, path, (seed, key), dark, count, size)
         yield Source(
             name.replace("_", "-"), "masters", origin, "low_light" if dark else "live_action", 1000.0, render
         )

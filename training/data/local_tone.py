@@ -1,15 +1,17 @@
-"""Local tone work that a pointwise curve cannot undo: a phone's compression of the SDR base, a colourist's windows."""
+"""Local tone work that no curve can undo: a phone's compression of the SDR base, a colourist's windows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from toolchain.color.arrays import FloatArray
 from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.transfer import REFERENCE_WHITE_NITS
 
-Image = NDArray[np.float32]
+Image = FloatArray
 DARKEST_NITS = 0.05
 _LUMINANCE = luminance_coefficients("bt2020").astype(np.float32)
 
@@ -19,20 +21,41 @@ def luminance(rgb_nits: Image) -> Image:
     return rgb_nits @ _LUMINANCE
 
 
-def phone_compress(rgb_nits: Image, strength: float, radius: float = 0.06) -> Image:
-    """The picture whose large bright areas are pulled down towards reference white, details kept, as phones do.
+@dataclass(frozen=True)
+class PhoneLook:
+    """How a phone's camera compresses locally: see `phone_compress`."""
 
-    `rgb_nits` is (H, W, 3). The base layer is an edge-aware smoothing of log luminance (guided filter, K. He et al.,
-    2013, `radius` heights); its part above 80 nits shrinks by `strength` in [0, 1] of its stops, and deep shadows are
-    lifted by a quarter of that. So HDR over SDR is near 1 in the mid-tones and follows local brightness above.
+    strength: float = 0.8
+    """Share of a bright region's stops above the knee that is taken from it, 0 to 1."""
+    radius: float = 0.2
+    """Size of a region in heights."""
+    knee_nits: float = 40.0
+    edge_stops: float = 1.2
+    """Brightness steps larger than this divide regions, smaller ones do not."""
+
+    @staticmethod
+    def sample(rng: np.random.Generator) -> PhoneLook:
+        """Looks whose gain map spreads about as far within one SDR level as those of phone photographs do."""
+        return PhoneLook(
+            strength=float(rng.uniform(0.55, 1.0)),
+            radius=float(rng.uniform(0.12, 0.4)),
+            knee_nits=float(np.exp(rng.uniform(np.log(20.0), np.log(70.0)))),
+            edge_stops=float(rng.uniform(0.8, 2.5)),
+        )
+
+
+def phone_compress(rgb_nits: Image, look: PhoneLook) -> Image:
+    """The picture whose bright regions are pulled down towards mid-tones, details kept, as phones do.
+
+    `rgb_nits` is (H, W, 3). Regions come from an edge-aware smoothing of log luminance; what they have above the knee
+    shrinks, and deep shadows are lifted a little. HDR over SDR is then near 1 in mid-tones and shadows and follows
+    the region's brightness, not the pixel's: a dark cloud in a bright sky keeps the sky's gain.
     """
     stops = np.log2(np.maximum(luminance(rgb_nits), DARKEST_NITS))
-    base = guided_smooth(stops, stops, max(1, round(radius * stops.shape[0])), edge_stops=1.0)
-    knee = np.log2(0.4 * REFERENCE_WHITE_NITS)
-    shadow = np.log2(0.02 * REFERENCE_WHITE_NITS)
-    over = np.logaddexp(0.0, 2.0 * (base - knee)) / 2.0
-    under = np.clip(shadow - base, 0.0, 4.0)
-    gain_stops = 0.25 * strength * under - strength * over
+    region = guided_smooth(stops, stops, max(1, round(look.radius * stops.shape[0])), look.edge_stops)
+    over = np.logaddexp(0.0, 2.0 * (region - np.log2(look.knee_nits))) / 2.0
+    under = np.clip(np.log2(0.02 * REFERENCE_WHITE_NITS) - region, 0.0, 4.0)
+    gain_stops = look.strength * (0.15 * under - over)
     return (rgb_nits * np.exp2(gain_stops)[..., None]).astype(np.float32)
 
 

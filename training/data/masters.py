@@ -1,4 +1,4 @@
-"""HDR masters: files of scene-linear light, perspective views of panoramas, and the colourist's first grade of them."""
+"""HDR masters: files of scene-linear light, views of panoramas, and the colourist's first grade of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.color.primaries import CHROMATICITIES, D65, conversion_matrix, luminance_coefficients, xyz_to_rgb_matrix
+from toolchain.color.arrays import FloatArray
+from toolchain.color.primaries import (
+    CHROMATICITIES,
+    D65,
+    conversion_matrix,
+    luminance_coefficients,
+    xyz_to_rgb_matrix,
+)
 from toolchain.color.tonescale import bt2390_eetf
 from toolchain.errors import EnvironmentNotReady, InputError
 
-Image = NDArray[np.float32]
+Image = FloatArray
 _BT709_TO_BT2020 = conversion_matrix("bt709", "bt2020").T.astype(np.float32)
 _LUMINANCE = luminance_coefficients("bt2020").astype(np.float32)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -62,7 +69,9 @@ def _exr_channels(path: Path) -> tuple[dict[str, Image], dict[str, Any]]:
             channels = {name: np.asarray(channel.pixels, np.float32) for name, channel in file.channels().items()}
             return channels, dict(file.header())
     except (RuntimeError, ValueError, TypeError, OSError) as error:
-        raise InputError(f"{path} is not a readable OpenEXR picture ({error}): give a scan-line .exr file.") from error
+        raise InputError(
+            f"{path} is not a readable OpenEXR picture ({error}): give a scan-line .exr file."
+        ) from error
 
 
 def _from_luminance_chroma(channels: dict[str, Image], weights: NDArray[np.float64]) -> Image:

@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.color.arrays import FloatArray
 from toolchain.color.primaries import conversion_matrix
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, srgb_eotf
 from toolchain.errors import InputError
 
-Image = NDArray[np.float32]
+Image = FloatArray
 MAX_FILE_BYTES = 200_000_000
 MAX_PIXELS = 100_000_000
 MAX_STOPS = 16.0
@@ -65,7 +66,7 @@ def read_ultrahdr(path: Path, reduction: int = 1) -> tuple[Image, Image]:
     parts = parse_ultrahdr(_read_bytes(path), str(path))
     base = srgb_eotf(_decode(parts.primary, reduction, f"the base picture of {path}"))
     encoded = _decode(parts.gain_map, 1, f"the gain map of {path}")
-    encoded = cv2.resize(encoded, base.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    encoded = np.asarray(cv2.resize(encoded, base.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     hdr = apply_gain_map(base, encoded, parts.metadata)
     sdr = base @ conversion_matrix(parts.primaries, "bt709").T.astype(np.float32)
     to_2020 = conversion_matrix(parts.primaries, "bt2020").T.astype(np.float32)
@@ -74,7 +75,7 @@ def read_ultrahdr(path: Path, reduction: int = 1) -> tuple[Image, Image]:
 
 
 def apply_gain_map(base_light: Image, encoded: Image, metadata: GainMapMetadata) -> Image:
-    """(H, W, 3) linear base and map in [0, 1] of the same size -> linear HDR in the base's primaries, 1.0 = SDR white.
+    """(H, W, 3) linear base, and map in [0, 1] of the same size -> linear HDR, same primaries, 1.0 = SDR white.
 
     (base + offset_sdr) 2^(min + (max - min) map^(1/gamma)) - offset_hdr. ISO 21496-1:2025, section 6, weight 1.
     """
@@ -93,7 +94,9 @@ def parse_ultrahdr(data: bytes, name: str) -> UltraHdrFile:
     start = mpf[0] + len(_MPF) + offset
     gain_map = data[start : start + size]
     if size < 4 or len(gain_map) < size or not gain_map.startswith(b"\xff\xd8"):
-        raise InputError(f"{name} says its gain map is {size} bytes at {start} of {len(data)}: there is no JPEG there.")
+        raise InputError(
+            f"{name} says its gain map is {size} bytes at {start} of {len(data)}: there is no JPEG there."
+        )
     xmp = b"".join(body for _, body in _segments(gain_map, f"the gain map of {name}") if body.startswith(_XMP))
     primaries = "p3_d65" if any(_is_display_p3(body) for _, body in segments) else "bt709"
     return UltraHdrFile(data[:start], gain_map, parse_metadata(xmp, name), primaries)
@@ -103,7 +106,9 @@ def parse_metadata(xmp: bytes, name: str) -> GainMapMetadata:
     """The hdrgm fields of an XMP packet, attributes or rdf:Seq elements; defaults as Ultra HDR v1.0 gives them."""
     text = xmp.decode("utf-8", errors="replace")
     if _field(text, "Version") is None:
-        raise InputError(f"{name} has a second picture without hdrgm metadata (a map in ISO 21496-1 binary is not read).")
+        raise InputError(
+            f"{name} has a second picture without hdrgm metadata (a map in ISO 21496-1 binary is not read)."
+        )
     if (_field(text, "BaseRenditionIsHDR") or "False").strip().lower() == "true":
         raise InputError(f"{name} has an HDR base picture: give one whose base is SDR.")
     values = {key: _three(text, key, default, name) for key, default in _DEFAULTS.items()}

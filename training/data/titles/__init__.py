@@ -1,4 +1,4 @@
-"""Procedural titles: each a seed that decides a setting, a look and two to four shots in absolute nits.
+"""Procedural titles: each a seed that decides a setting, a look and two or three shots in absolute nits.
 
 To add a setting: write `(rng, field) -> scene-linear light` in one of the modules and add its line to `SETTINGS`.
 """
@@ -38,8 +38,8 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("landscape", "live_action", outdoor.landscape, 1.4, (18.0, 60.0)),
-    Setting("sea", "live_action", outdoor.sea, 0.8, (15.0, 50.0)),
+    Setting("landscape", "live_action", outdoor.landscape, 1.4, (20.0, 75.0)),
+    Setting("sea", "live_action", outdoor.sea, 0.8, (22.0, 80.0)),
     Setting("forest", "live_action", outdoor.forest, 0.8, (10.0, 35.0)),
     Setting("street", "live_action", outdoor.street, 1.0, (18.0, 55.0)),
     Setting("snow", "live_action", outdoor.snow, 0.5, (50.0, 120.0)),
@@ -89,7 +89,7 @@ def make_title(index: int, seed: int = 0) -> Title:
         grade=MasterGrade.sample(rng, setting.key_nits),
         grain=float(rng.choice([0.0, 0.01, 0.02, 0.04])) * (setting.category != "animation"),
         gamut=float(rng.uniform(1.0, 1.3)),
-        frames=int(rng.integers(2, 5)),
+        frames=int(rng.integers(2, 4)),
     )
 
 

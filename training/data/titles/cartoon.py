@@ -1,4 +1,4 @@
-"""Flat-shaded animation: bold regions, ink lines, faces; day, dusk and night. Authored, so a few colours are exact."""
+"""Flat-shaded animation: bold regions, ink lines, faces; by day, at dusk, by night and inside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHITE = np.float32(DIFFUSE_WHITE_NITS)
 
 
 def _paint(hue: float, saturation: float, value: float) -> Image:
-    """BT.709 light of an HSV colour whose value is coded with gamma 2.4, white at WHITE (as the brush's ink has it)."""
+    """BT.709 light of an HSV colour whose value has gamma 2.4, white at WHITE (as the brush's ink has it)."""
     return WHITE * np.array([part**2.4 for part in colorsys.hsv_to_rgb(hue % 1.0, saturation, value)], np.float32)
 
 
@@ -35,7 +35,9 @@ def cartoon(rng: np.random.Generator, field: Field) -> Image:
         light *= mood * float(rng.uniform(0.05, 0.3) if hour == "night" else rng.uniform(0.3, 0.8))
     _lights(rng, field, light, hour)
     if rng.random() < 0.3:
-        brush.text(str(rng.choice(["HELLO", "CHAPTER 2", "NIGHT TRAIN"])), (0.0, 0.93), np.full(3, WHITE, np.float32), 0.05)
+        brush.text(
+            str(rng.choice(["HELLO", "CHAPTER 2", "NIGHT TRAIN"])), (0.0, 0.93), np.full(3, WHITE, np.float32), 0.05
+        )
     return bloom(light / WHITE, float(rng.choice([0.0, 0.0, 0.05, 0.12])))
 
 
@@ -62,10 +64,14 @@ def _thing(rng: np.random.Generator, brush: Brush, ink: bool) -> None:
     x, y = float(rng.uniform(-0.9, 0.9)), float(rng.uniform(0.15, 0.95))
     wide, high = (float(part) for part in rng.uniform(0.03, 0.2, 2))
     colour = _paint(float(rng.random()), float(rng.uniform(0.1, 0.95)), float(rng.uniform(0.15, 1.0)))
-    shape: Points = ellipse((x, y), (wide, high)) if rng.random() < 0.5 else box(x - wide, y - high, x + wide, y + high)
+    shape: Points = (
+        ellipse((x, y), (wide, high)) if rng.random() < 0.5 else box(x - wide, y - high, x + wide, y + high)
+    )
     brush.fill(shape, colour, outline=ink)
     if rng.random() < 0.5:
-        brush.fill(box(x, y - 0.6 * high, x + 0.6 * wide, y + 0.6 * high), colour * float(rng.choice([0.5, 0.6, 1.3])))
+        brush.fill(
+            box(x, y - 0.6 * high, x + 0.6 * wide, y + 0.6 * high), colour * float(rng.choice([0.5, 0.6, 1.3]))
+        )
 
 
 def _character(rng: np.random.Generator, brush: Brush, at: tuple[float, float], size: float, ink: bool) -> None:
@@ -74,9 +80,18 @@ def _character(rng: np.random.Generator, brush: Brush, at: tuple[float, float], 
     skin = skin_albedo(float(rng.uniform(0.2, 1.0))) * 1.2 * WHITE
     if rng.random() < 0.2:
         skin = _paint(float(rng.random()), 0.5, 0.85)
-    hair = _paint(float(rng.uniform(-0.05, 0.12)) if rng.random() < 0.7 else float(rng.random()), 0.7, float(rng.uniform(0.1, 0.9)))
+    hair = _paint(
+        float(rng.uniform(-0.05, 0.12)) if rng.random() < 0.7 else float(rng.random()),
+        0.7,
+        float(rng.uniform(0.1, 0.9)),
+    )
     shirt = _paint(float(rng.random()), float(rng.uniform(0.2, 0.9)), float(rng.uniform(0.2, 1.0)))
-    body = [(x - 0.45 * size, y + 1.6 * size), (x - 0.3 * size, y + 0.5 * size), (x + 0.3 * size, y + 0.5 * size), (x + 0.45 * size, y + 1.6 * size)]
+    body = [
+        (x - 0.45 * size, y + 1.6 * size),
+        (x - 0.3 * size, y + 0.5 * size),
+        (x + 0.3 * size, y + 0.5 * size),
+        (x + 0.45 * size, y + 1.6 * size),
+    ]
     brush.fill(body, shirt, outline=ink)
     brush.fill(ellipse((x, y - 0.08 * size), (0.48 * size, 0.55 * size)), hair, outline=ink)
     brush.fill(ellipse((x, y + 0.04 * size), (0.40 * size, 0.46 * size)), skin, outline=ink)
@@ -86,7 +101,10 @@ def _character(rng: np.random.Generator, brush: Brush, at: tuple[float, float], 
         eye = (x + side * size, y + 0.03 * size)
         brush.fill(ellipse(eye, (0.09 * size, 0.12 * size)), np.full(3, 0.92 * WHITE, np.float32))
         brush.fill(ellipse(eye, (0.05 * size, 0.08 * size)), _paint(float(rng.random()), 0.6, 0.3))
-        brush.fill(ellipse((eye[0] - 0.02 * size, eye[1] - 0.03 * size), (0.018 * size, 0.02 * size)), np.full(3, WHITE, np.float32))
+        brush.fill(
+            ellipse((eye[0] - 0.02 * size, eye[1] - 0.03 * size), (0.018 * size, 0.02 * size)),
+            np.full(3, WHITE, np.float32),
+        )
     brush.line(ellipse((x, y + 0.22 * size), (0.12 * size, 0.07 * size), 20, 160), 0.3 * skin, 0.02 * size)
 
 
@@ -103,4 +121,6 @@ def _lights(rng: np.random.Generator, field: Field, light: Image, hour: str) -> 
         canvas = np.zeros(field.shape, np.uint8)
         points = rng.uniform((0, 0), (field.width, field.height), (int(rng.integers(3, 8)), 2)).astype(np.int32)
         cv2.polylines(canvas, [points], False, 255, int(rng.integers(2, 9)), cv2.LINE_AA)
-        light += (canvas[..., None] / np.float32(255)) * _paint(float(rng.random()), 0.6, 1.0) * float(rng.uniform(2, 6))
+        light += (
+            (canvas[..., None] / np.float32(255)) * _paint(float(rng.random()), 0.6, 1.0) * float(rng.uniform(2, 6))
+        )

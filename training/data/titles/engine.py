@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.color.arrays import FloatArray
 from training.data.scenes.canvas import coverage, fractal_noise, smoothstep
 
-Image = NDArray[np.float32]
+Image = FloatArray
 Colour = NDArray[np.floating[Any]] | tuple[float, float, float]
 
 __all__ = ["Field", "Leaves", "bloom", "coverage", "gain_texture", "lamp", "leaves", "noise", "over", "smoothstep"]
@@ -91,39 +92,49 @@ def leaves(
     gloss: float = 0.0,
     ambient: float = 0.3,
 ) -> Leaves:
-    """`count` random ellipsoids and boxes, the later over the earlier, sizes spread as 1/s^2 like things in the world.
+    """`count` random ellipsoids and boxes, the later over the earlier, sizes spread as 1/s^2.
 
     Occlusion by a power law of sizes gives natural statistics (A. Lee, D. Mumford, J. Huang, Occlusion Models for
-    Natural Images, IJCV 2001). `palette` is (K, 3) albedo; `towards_light` a unit vector (right, down, to the viewer).
+    Natural Images, IJCV 2001). `palette` is (K, 3) albedo; `towards_light` is a unit vector (right, down,
+    to the viewer).
     """
     small, large = sizes
     inverse = rng.uniform(1.0 / large, 1.0 / small, count)
     size = np.sort(1.0 / inverse)[::-1] if rng.random() < 0.7 else 1.0 / inverse
     stretch = np.exp(rng.uniform(-0.6, 0.6, count))
-    half = np.stack([size * stretch, size / stretch], axis=1)
-    centre = rng.uniform((-field.half_width, rows[0]), (field.half_width, rows[1]), (count, 2))
-    angle = rng.uniform(-0.06, 0.06, count) if upright else rng.uniform(0.0, np.pi, count)
-    is_round = rng.random(count) < round_share
-    labels = _paint_labels(field, centre, half, angle, is_round)
-    at = np.concatenate([[0], np.arange(1, count + 1)])[labels]
-    return Leaves(
-        _shade(rng, field, at, centre, half, angle, is_round, palette, towards_light, gloss, ambient),
-        (labels > 0).astype(np.float32),
+    shapes = _Shapes(
+        half=np.stack([size * stretch, size / stretch], axis=1),
+        centre=rng.uniform((-field.half_width, rows[0]), (field.half_width, rows[1]), (count, 2)),
+        angle=rng.uniform(-0.06, 0.06, count) if upright else rng.uniform(0.0, np.pi, count),
+        is_round=rng.random(count) < round_share,
     )
+    labels = _paint_labels(field, shapes)
+    light = _shade(rng, field, labels, shapes, palette, towards_light, gloss, ambient)
+    return Leaves(light, (labels > 0).astype(np.float32))
 
 
-def _paint_labels(field: Field, centre: Image, half: Image, angle: Image, is_round: Image) -> NDArray[np.int32]:
+@dataclass(frozen=True)
+class _Shapes:
+    """Centres, half axes (N, 2), angles and kinds (N,) of leaves."""
+
+    half: Image
+    centre: Image
+    angle: Image
+    is_round: NDArray[np.bool_]
+
+
+def _paint_labels(field: Field, shapes: _Shapes) -> NDArray[np.int32]:
+    """(H, W): which leaf each pixel shows, counted from 1; 0 where none."""
     canvas = np.zeros(field.shape, np.int32)
-    scale, offset = field.height, np.array([field.width / 2, 0.0])
-    for index in range(len(centre)):
-        box = (tuple(centre[index] * scale + offset), tuple(2.0 * half[index] * scale), float(np.degrees(angle[index])))
-        if is_round[index]:
-            polygon = cv2.ellipse2Poly(
-                _whole(box[0]), _whole(half[index] * scale), round(box[2]), 0, 360, 15
-            )
+    centres = shapes.centre * field.height + (field.width / 2, 0.0)
+    halves = shapes.half * field.height
+    for index, angle in enumerate(np.degrees(shapes.angle)):
+        centre, half = centres[index], halves[index]
+        if shapes.is_round[index]:
+            polygon = cv2.ellipse2Poly(_whole(centre), _whole(half), round(float(angle)), 0, 360, 15)
         else:
-            polygon = np.rint(cv2.boxPoints(box)).astype(np.int32)
-        cv2.fillConvexPoly(canvas, polygon, index + 1)
+            polygon = np.rint(cv2.boxPoints((tuple(centre), tuple(2.0 * half), float(angle)))).astype(np.int32)
+        cv2.fillConvexPoly(canvas, np.asarray(polygon, np.int32), (index + 1,))
     return canvas
 
 
@@ -135,26 +146,23 @@ def _shade(
     rng: np.random.Generator,
     field: Field,
     at: NDArray[np.int32],
-    centre: Image,
-    half: Image,
-    angle: Image,
-    is_round: Image,
+    shapes: _Shapes,
     palette: Image,
     towards_light: tuple[float, float, float],
     gloss: float,
     ambient: float,
 ) -> Image:
     """Lambert's law on ellipsoids, a random slope on boxes, Blinn's highlight where a leaf is glossy."""
-    count = len(centre)
+    count = len(shapes.centre)
 
     def of(values: NDArray[Any]) -> Image:
         return np.concatenate([values[:1] * 0, values]).astype(np.float32)[at]
 
-    dx, dy = field.x - of(centre[:, 0]), field.y - of(centre[:, 1])
-    cos, sin = of(np.cos(angle)), of(np.sin(angle))
-    u = (dx * cos + dy * sin) / np.maximum(of(half[:, 0]), 1e-3)
-    v = (dy * cos - dx * sin) / np.maximum(of(half[:, 1]), 1e-3)
-    rounded = of(is_round.astype(np.float32))
+    dx, dy = field.x - of(shapes.centre[:, 0]), field.y - of(shapes.centre[:, 1])
+    cos, sin = of(np.cos(shapes.angle)), of(np.sin(shapes.angle))
+    u = (dx * cos + dy * sin) / np.maximum(of(shapes.half[:, 0]), 1e-3)
+    v = (dy * cos - dx * sin) / np.maximum(of(shapes.half[:, 1]), 1e-3)
+    rounded = of(shapes.is_round.astype(np.float32))
     tilt = rng.uniform(-0.7, 0.7, (count, 2))
     normal_u = np.where(rounded > 0, u, of(tilt[:, 0]) + 0.3 * u)
     normal_v = np.where(rounded > 0, v, of(tilt[:, 1]) + 0.3 * v)
@@ -165,7 +173,7 @@ def _shade(
     albedo = palette[rng.integers(0, len(palette), count)] * np.exp(rng.normal(0.0, 0.35, (count, 1)))
     light = np.concatenate([np.zeros((1, 3)), np.clip(albedo, 0.0, 0.9)]).astype(np.float32)[at] * lit
     if gloss > 0.0:
-        bisector = np.array(towards_light) + (0.0, 0.0, 1.0)
+        bisector = np.add(towards_light, (0.0, 0.0, 1.0))
         bisector /= np.linalg.norm(bisector)
         facing = np.maximum(sum(n * part for n, part in zip(normal, bisector, strict=True)), 0.0)
         polish = of(rng.choice([0.0, 0.05, 1.0, 4.0], count) * gloss)

@@ -24,7 +24,7 @@ DAY = np.array([0.86, 0.95, 1.1], np.float32)
 
 def _palette(rng: np.random.Generator, count: int = 8) -> Image:
     """Albedos of man-made things: greys, woods and a few strong colours."""
-    hue = rng.uniform(0.0, 2 * np.pi, (count, 1)) + (0.0, 2.094, 4.189)
+    hue = np.add(rng.uniform(0.0, 2 * np.pi, (count, 1)), (0.0, 2.094, 4.189))
     colourful = rng.beta(0.7, 1.8, (count, 1))
     value = np.exp(rng.uniform(np.log(0.02), np.log(0.8), (count, 1)))
     return np.clip(value * (1.0 + colourful * 1.4 * np.cos(hue)), 0.004, 0.9).astype(np.float32)
@@ -112,7 +112,7 @@ def portrait(rng: np.random.Generator, field: Field) -> Image:
     backdrop = room(rng, field) if rng.random() < 0.6 else table(rng, field)
     light = defocus(backdrop, float(rng.uniform(0.015, 0.06))) * float(np.exp(rng.uniform(-1.5, 1.0)))
     towards = _from_source(rng)
-    key = tint * float(rng.uniform(0.3, 1.6))
+    key = tint * float(rng.uniform(0.4, 2.2))
     fill = (0.05 + 0.35 * float(rng.random())) * key
     if rng.random() < 0.3:
         paint_people(rng, field, light, (0.4, 0.6), key, fill, towards, most=2)
@@ -159,7 +159,7 @@ def fire(rng: np.random.Generator, field: Field) -> Image:
     height, width = float(rng.uniform(0.2, 0.7)), float(rng.uniform(0.06, 0.3))
     rise = np.clip((base[1] - field.y) / height, -0.2, 1.5)
     shape = 1.0 - rise - np.abs((field.x - base[0]) / width) * (0.7 + rise)
-    heat = smoothstep(0.25, 1.1, shape + 0.7 * tongues) * (rise > -0.1)
+    heat = smoothstep(0.25, 1.2, shape + 1.1 * (tongues - 0.3)) * smoothstep(-0.2, 0.05, rise)
     power = float(np.exp(rng.uniform(1.6, 4.1)))
     flame = heat[..., None] ** np.array([1.2, 1.9, 3.4], np.float32) * power * np.array([1.0, 0.62, 0.28], np.float32)
     light = light + flame
@@ -168,11 +168,13 @@ def fire(rng: np.random.Generator, field: Field) -> Image:
 
 
 def _vivid(rng: np.random.Generator, count: int) -> Image:
-    hue = rng.uniform(0.0, 2 * np.pi, (count, 1)) + (0.0, 2.094, 4.189)
+    hue = np.add(rng.uniform(0.0, 2 * np.pi, (count, 1)), (0.0, 2.094, 4.189))
     return (np.clip(0.5 + 0.75 * np.cos(hue), 0.01, 1.0) ** 2).astype(np.float32)
 
 
 def _from_source(rng: np.random.Generator) -> tuple[float, float, float]:
-    vector = np.array([rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 1.0), rng.uniform(-0.7, 0.3), rng.uniform(-0.1, 0.9)])
+    vector = np.array(
+        [rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 1.0), rng.uniform(-0.7, 0.3), rng.uniform(-0.1, 0.9)]
+    )
     right, down, near = vector / np.linalg.norm(vector)
     return float(right), float(down), float(near)

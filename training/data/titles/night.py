@@ -29,7 +29,9 @@ def night_street(rng: np.random.Generator, field: Field) -> Image:
     horizon = float(rng.uniform(0.5, 0.75))
     lamp_colour = SODIUM if rng.random() < 0.5 else np.array([0.9, 0.95, 1.0], np.float32)
     light = field.blank((0.002, 0.003, 0.006)) * (0.5 + field.y[..., None])
-    walls = leaves(rng, field, _palette(rng), 20, (0.15, 0.5), (0, -0.5, 0.8), rows=(0.2, horizon), upright=True, round_share=0)
+    walls = leaves(
+        rng, field, _palette(rng), 20, (0.15, 0.5), (0, -0.5, 0.8), rows=(0.2, horizon), upright=True, round_share=0
+    )
     pools = np.zeros(field.shape, np.float32)
     sources = light * 0.0
     for _ in range(int(rng.integers(2, 9))):
@@ -39,7 +41,7 @@ def night_street(rng: np.random.Generator, field: Field) -> Image:
         sources += (core * float(np.exp(rng.uniform(2.5, 5.5))))[..., None] * lamp_colour
     illumination = (0.01 + pools)[..., None] * lamp_colour
     over(light, (walls.light * illumination).astype(np.float32), walls.mask)
-    _lit_windows(rng, field, light, horizon)
+    _lit_windows(rng, field, light, (0.15, horizon))
     light += sources
     _wet_road(rng, field, light, horizon, illumination)
     if rng.random() < 0.5:
@@ -47,9 +49,9 @@ def night_street(rng: np.random.Generator, field: Field) -> Image:
     return bloom(light, float(rng.uniform(0.02, 0.12)))
 
 
-def _lit_windows(rng: np.random.Generator, field: Field, light: Image, horizon: float) -> None:
-    for _ in range(int(rng.integers(5, 60))):
-        x, y = rng.uniform((-0.88, 0.05), (0.88, horizon))
+def _lit_windows(rng: np.random.Generator, field: Field, light: Image, rows: tuple[float, float]) -> None:
+    for _ in range(int(60 * rng.random() * (rows[1] - rows[0])) + 1):
+        x, y = rng.uniform((-0.88, rows[0]), (0.88, rows[1]))
         half = rng.uniform(0.006, 0.025, 2)
         box = np.maximum(np.abs(field.x - x) - half[0], np.abs(field.y - y) - half[1])
         warmth = TUNGSTEN ** np.float32(rng.uniform(0.0, 1.2))
@@ -75,7 +77,9 @@ def neon(rng: np.random.Generator, field: Field) -> Image:
         points = rng.uniform((0, 0), (field.width, field.height * 0.8), (1, 2)) + np.cumsum(
             rng.normal(0, 0.08 * field.height, (int(rng.integers(2, 7)), 2)), axis=0
         )
-        cv2.polylines(canvas, [points.astype(np.int32)], rng.random() < 0.4, 255, int(rng.integers(2, 6)), cv2.LINE_AA)
+        cv2.polylines(
+            canvas, [points.astype(np.int32)], rng.random() < 0.4, 255, int(rng.integers(2, 6)), cv2.LINE_AA
+        )
         colour = colours[int(rng.integers(len(colours)))] + 0.12
         tubes += (canvas[..., None] / np.float32(255.0)) * colour * float(np.exp(rng.uniform(1.5, 3.8)))
     small = cv2.resize(tubes, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
@@ -97,7 +101,9 @@ def candle(rng: np.random.Generator, field: Field) -> Image:
         _, halo = lamp(field, at, 0.01, float(rng.uniform(0.08, 0.3)))
         lit += float(rng.uniform(0.3, 1.2)) * halo[..., None] * SODIUM
         size = float(rng.uniform(0.012, 0.04))
-        flames += (smoothstep(size, 0.2 * size, distance) * float(np.exp(rng.uniform(2.5, 4.5))))[..., None] * TUNGSTEN
+        flames += (smoothstep(size, 0.2 * size, distance) * float(np.exp(rng.uniform(2.5, 4.5))))[
+            ..., None
+        ] * TUNGSTEN
     things = leaves(rng, field, _palette(rng), 80, (0.03, 0.3), (0.0, 0.1, 0.99), rows=(0.2, 1.1), gloss=1.0)
     light = (0.1 + things.light) * lit * gain_texture(rng, field, 0.1, 0.3)
     if rng.random() < 0.75:
@@ -115,11 +121,15 @@ def moonlight(rng: np.random.Generator, field: Field) -> Image:
     light += (stars[..., None] * (1.0 - clouds)).astype(np.float32)
     at = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.05, 0.35)))
     core, halo = lamp(field, at, float(rng.uniform(0.02, 0.06)), 0.08)
-    light += (core * float(rng.uniform(2.0, 12.0)) * (0.6 + 0.4 * noise(rng, field, 0.03)) + 0.1 * halo)[..., None] * MOON
-    things = leaves(rng, field, _palette(rng), 200, (0.01, 0.2), (0.3, -0.7, 0.6), rows=(horizon, 1.1), round_share=0.8)
+    light += (core * float(rng.uniform(2.0, 12.0)) * (0.6 + 0.4 * noise(rng, field, 0.03)) + 0.1 * halo)[
+        ..., None
+    ] * MOON
+    things = leaves(
+        rng, field, _palette(rng), 200, (0.01, 0.2), (0.3, -0.7, 0.6), rows=(horizon, 1.1), round_share=0.8
+    )
     over(light, (things.light * 0.10 * MOON * gain_texture(rng, field, 0.1, 0.8)).astype(np.float32), things.mask)
     if rng.random() < 0.5:
-        _lit_windows(rng, field, light, 0.9)
+        _lit_windows(rng, field, light, (horizon, 0.9))
     if rng.random() < 0.35:
         paint_people(rng, field, light, (0.1, 0.4), 0.12 * MOON, 0.01 * MOON, _from_source(rng))
     return bloom(light, float(rng.uniform(0.0, 0.06)))
@@ -139,7 +149,9 @@ def fireworks(rng: np.random.Generator, field: Field) -> Image:
             cv2.line(canvas, tail, tip, 255, 1, cv2.LINE_AA)
         colour = colours[int(rng.integers(5))] + 0.08
         light += (canvas[..., None] / np.float32(255)) * colour * float(np.exp(rng.uniform(1.5, 4.0)))
-    town = leaves(rng, field, _palette(rng), 40, (0.03, 0.2), (0, -0.7, 0.7), rows=(0.75, 1.1), upright=True, round_share=0)
+    town = leaves(
+        rng, field, _palette(rng), 40, (0.03, 0.2), (0, -0.7, 0.7), rows=(0.75, 1.1), upright=True, round_share=0
+    )
     over(light, town.light * 0.05, town.mask)
-    _lit_windows(rng, field, light, 0.95)
+    _lit_windows(rng, field, light, (0.75, 0.95))
     return bloom(light, float(rng.uniform(0.03, 0.15)))

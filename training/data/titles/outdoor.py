@@ -27,7 +27,7 @@ def sky(rng: np.random.Generator, field: Field, horizon: float, tint: Image, *, 
     """Sky light down to `horizon`: blue above, pale below, clouds with bright rims, a sun of 30 to 400 if asked."""
     down = np.clip(field.y / max(horizon, 0.05), 0.0, 1.0)[..., None] * np.ones((1, field.width, 1), np.float32)
     zenith = np.array([0.16, 0.34, 0.85], np.float32) * float(rng.uniform(0.5, 1.3))
-    pale = (0.55 + 0.45 * tint) * float(rng.uniform(0.8, 2.0))
+    pale = (0.35 + 0.65 * tint) * float(rng.uniform(0.8, 2.4))
     light = zenith + (pale - zenith) * down ** float(rng.uniform(1.0, 3.0))
     grey = np.full(3, float(light.mean()) * rng.uniform(0.8, 1.6), np.float32)
     light = light + 0.8 * overcast * (grey - light)
@@ -42,7 +42,7 @@ def sky(rng: np.random.Generator, field: Field, horizon: float, tint: Image, *, 
     threshold = float(rng.uniform(0.4, 0.9))
     mask = smoothstep(threshold, threshold + float(rng.uniform(0.08, 0.3)), clouds)
     rim = 4.0 * mask * (1.0 - mask)
-    body = (1.0 + 1.5 * float(rng.random()) - 0.5 * mask * noise(rng, field, 0.2))[..., None] * (0.4 + 0.6 * tint)
+    body = (1.0 + 1.5 * float(rng.random()) - 0.5 * mask * noise(rng, field, 0.2))[..., None] * (0.3 + 0.7 * tint)
     over(light, (body + ((0.5 + glow) * rim)[..., None] * tint).astype(np.float32), 0.9 * mask)
     if sun:
         disc = coverage(distance - float(rng.uniform(0.015, 0.05)), 0.01)
@@ -61,7 +61,9 @@ def _hills(rng: np.random.Generator, field: Field, light: Image, horizon: float,
         albedo = np.array([0.10, 0.14, 0.05], np.float32) * np.exp(rng.normal(0.0, 0.5, 3))
         relief = gain_texture(rng, field, 0.25 / (1 + index), 1.6)
         body = albedo * relief * (0.25 + 1.1 * sun * noise(rng, field, 0.3)[..., None])
-        over(light, (body * near + haze * 0.8 * (1.0 - near)).astype(np.float32), coverage(top[None] - field.y, 0.006))
+        over(
+            light, (body * near + haze * 0.8 * (1.0 - near)).astype(np.float32), coverage(top[None] - field.y, 0.006)
+        )
 
 
 def landscape(rng: np.random.Generator, field: Field) -> Image:
@@ -121,7 +123,15 @@ def street(rng: np.random.Generator, field: Field) -> Image:
     towards = _direction(rng)
     stone = rng.uniform(0.08, 0.75, (6, 1)) * rng.uniform((0.8, 0.65, 0.5), (1.0, 0.95, 1.0), (6, 3))
     walls = leaves(
-        rng, field, stone.astype(np.float32), 24, (0.15, 0.6), towards, rows=(horizon, 1.0), upright=True, round_share=0
+        rng,
+        field,
+        stone.astype(np.float32),
+        24,
+        (0.15, 0.6),
+        towards,
+        rows=(horizon, 1.0),
+        upright=True,
+        round_share=0,
     )
     split = rng.uniform(-0.5, 0.5) + rng.uniform(-0.8, 0.8) * (field.y - 0.5)
     sunlit = smoothstep(-0.02, 0.02, (field.x - split) * rng.choice([-1.0, 1.0]))
@@ -150,12 +160,14 @@ def snow(rng: np.random.Generator, field: Field) -> Image:
     tint, horizon = _warmth(rng) ** np.float32(0.5), float(rng.uniform(0.2, 0.5))
     light = sky(rng, field, horizon, tint, sun=rng.random() < 0.4, overcast=float(rng.random()))
     relief = np.exp2(2.0 * (noise(rng, field, 0.5, 6, 0.55) - 0.5))
-    shadow = smoothstep(0.4, 0.6, noise(rng, field, 0.4, 4, 0.5))[..., None]
+    shadow = smoothstep(0.2, 0.75, noise(rng, Field(field.width, field.height), 0.6, 3, 0.5))[..., None]
     ground = 0.85 * relief[..., None] * (shadow * tint + (1 - shadow) * np.array([0.22, 0.32, 0.5], np.float32))
     sparkle = (rng.random(field.shape) > 0.997) * rng.exponential(6.0, field.shape) * shadow[..., 0]
     body = (ground + sparkle[..., None]).astype(np.float32)
     over(light, body, coverage(horizon - field.y, 0.01) * np.ones(field.shape, np.float32))
-    firs = leaves(rng, field, 0.4 * _greens(rng), 60, (0.02, 0.12), _direction(rng), rows=(horizon - 0.1, horizon + 0.1))
+    firs = leaves(
+        rng, field, 0.4 * _greens(rng), 90, (0.01, 0.08), _direction(rng), rows=(horizon - 0.03, horizon + 0.06)
+    )
     over(light, firs.light * tint, firs.mask)
     if rng.random() < 0.4:
         _stand(rng, field, light, tint)
@@ -168,7 +180,9 @@ def fog(rng: np.random.Generator, field: Field) -> Image:
     air = (0.6 + 0.8 * noise(rng, field, 1.0, 3, 0.4))[..., None] * (0.5 + 0.5 * tint)
     light = (air * float(rng.uniform(0.6, 1.5))).astype(np.float32)
     for depth in np.linspace(0.85, float(rng.uniform(0.1, 0.5)), 4):
-        shapes = leaves(rng, field, _greens(rng), 25, (0.03, 0.25), _direction(rng), rows=(0.35, 1.1), round_share=0.6)
+        shapes = leaves(
+            rng, field, _greens(rng), 25, (0.03, 0.25), _direction(rng), rows=(0.35, 1.1), round_share=0.6
+        )
         over(light, (shapes.light * (1.0 - depth) + depth * air).astype(np.float32), shapes.mask)
     if rng.random() < 0.4:
         lights = (rng.random(field.shape) > 0.9998).astype(np.float32) * 400.0

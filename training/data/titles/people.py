@@ -34,20 +34,32 @@ def paint_person(
     x, y, half = centre[0], centre[1], 0.5 * size
 
     def solid(cx: float, cy: float, rx: float, ry: float, albedo: Image, gloss: float, texture: float) -> None:
-        u, v = (field.x - cx) / rx, (field.y - cy) / ry
+        seen, u, v = _around(field, (cx, cy), (rx, ry), 1.1)
         squared = u * u + v * v
         depth = np.sqrt(np.clip(1.0 - squared, 0.0, 1.0))
         facing = np.clip(u * towards_light[0] + v * towards_light[1] + depth * towards_light[2], 0.0, 1.0)
-        grainy = 1.0 + texture * rng.standard_normal(field.shape).astype(np.float32)
+        grainy = 1.0 + texture * rng.standard_normal(squared.shape).astype(np.float32)
         body = (facing[..., None] * key + (0.6 + 0.4 * depth[..., None]) * fill) * albedo * grainy[..., None]
         body += (gloss * facing**30)[..., None] * key
-        over(light, body, coverage((np.sqrt(squared) - 1.0) * min(rx, ry), 1.5 * field.pixel))
+        over(light[seen], body, coverage((np.sqrt(squared) - 1.0) * min(rx, ry), 1.5 * field.pixel))
 
     solid(x, y + 2.45 * half, 1.75 * half, 1.5 * half, cloth, 0.0, 0.10)
     solid(x, y + 1.0 * half, 0.36 * half, 0.55 * half, 0.8 * skin, 0.0, 0.0)
     solid(x, y - 0.14 * half, 0.80 * half, 1.0 * half, hair, 0.06, 0.25)
     solid(x, y + 0.06 * half, 0.68 * half, 0.90 * half, skin, float(rng.uniform(0.0, 0.25)), 0.02)
     _paint_features(rng, field, light, (x, y), half, skin, key * 0.5 + fill)
+
+
+def _around(
+    field: Field, centre: tuple[float, float], radii: tuple[float, float], reach: float
+) -> tuple[tuple[slice, slice], Image, Image]:
+    """The pixels within `reach` radii of the centre, and their offsets from it in radii."""
+    columns = np.flatnonzero(np.abs(field.x[0] - centre[0]) <= reach * radii[0] + 2 * field.pixel)
+    rows = np.flatnonzero(np.abs(field.y[:, 0] - centre[1]) <= reach * radii[1] + 2 * field.pixel)
+    across = slice(int(columns[0]), int(columns[-1]) + 1) if columns.size else slice(0, 0)
+    down = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+    u, v = (field.x[:, across] - centre[0]) / radii[0], (field.y[down] - centre[1]) / radii[1]
+    return (down, across), u, v
 
 
 def _paint_features(
@@ -62,8 +74,9 @@ def _paint_features(
     x, y = at
 
     def spot(cx: float, cy: float, rx: float, ry: float, albedo: Colour, soft: float) -> None:
-        distance = np.hypot((field.x - cx) / rx, (field.y - cy) / ry)
-        over(light, np.asarray(albedo, np.float32) * illumination, smoothstep(1.0 + soft, 1.0 - soft, distance))
+        seen, u, v = _around(field, (cx, cy), (rx, ry), 1.0 + soft)
+        distance = np.hypot(u, v)
+        over(light[seen], np.asarray(albedo, np.float32) * illumination, smoothstep(1.0 + soft, 1.0 - soft, distance))
 
     for side in (-1.0, 1.0):
         eye = x + side * 0.28 * half
