@@ -37,7 +37,7 @@ def node(kind: str, inputs: str, output: str, **attributes: object) -> onnx.Node
 def kinds(rewritten: onnx.ModelProto) -> dict[str, str]:
     """float16 or float32 of each value a node other than a cast makes."""
     types = value_types(inferred(rewritten))
-    names = {TensorProto.FLOAT16: "float16", TensorProto.FLOAT: "float32"}
+    names: dict[int, str] = {TensorProto.FLOAT16: "float16", TensorProto.FLOAT: "float32"}
     return {n.output[0]: names[types[n.output[0]]] for n in rewritten.graph.node if n.op_type != "Cast"}
 
 
@@ -107,7 +107,7 @@ def test_a_weight_too_large_for_half_keeps_its_node_float32() -> None:
 def test_numbers_that_are_no_data_keep_their_types() -> None:
     """Resize takes its scales as float32 whatever its picture is."""
     scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
-    constant = helper.make_node("Constant", [], ["low"], value=numpy_helper.from_array(np.float32(0)))
+    constant = helper.make_node("Constant", [], ["low"], value=numpy_helper.from_array(np.array(0, np.float32)))
     rewritten = typed(
         model(
             constant,
