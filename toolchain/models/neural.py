@@ -6,8 +6,9 @@ whole pictures, padded to their size multiple, in overlapping tiles where that c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,13 @@ from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, Pixe
 from toolchain.runtimes.base import Session
 
 Floats = NDArray[np.float32]
-OpenSession = Callable[[str, str, RuntimeName | None], Session]
+
+
+class OpenSession(Protocol):
+    def __call__(
+        self, model_id: str, graph: str, runtime: RuntimeName | None = None, shape: tuple[int, int] | None = None
+    ) -> Session: ...
+
 
 CHUNK_SIDE = 256
 """Pixels are rendered in squares of this side by pointwise networks: one shape for every runtime."""
@@ -37,7 +44,7 @@ TILE_SIDE = 1024
 
 @dataclass(frozen=True)
 class NeuralModel:
-    """A published network. `open_session(model_id, graph, runtime)` gives what runs it."""
+    """A published network. `open_session(model_id, graph, runtime, shape)` gives what runs it."""
 
     spec: ModelSpec
     open_session: OpenSession = session
@@ -48,7 +55,7 @@ class NeuralModel:
         A spatial network's function takes one picture (H, W, 3), or colours (N, 3) that it sees as flat fields.
         """
         numbers = self._numbers(shot, controls.runtime)
-        render = self.open_session(self.spec.id, "render", controls.runtime)
+        render = self.open_session(self.spec.id, "render", controls.runtime, self._render_shape(shot))
         scale = np.float32(white_scale(self.spec.id))
         flat_greys = None if self.spec.pointwise else _render_flat(render, GREY_RAMP, numbers)
 
@@ -71,6 +78,17 @@ class NeuralModel:
         full_size = shot.full_size if shot and shot.pictures else pictures[0].shape[:2]
         rows = [condition.run({"small": self._small(picture, full_size)})["numbers"] for picture in pictures]
         return np.stack(rows).mean(axis=0, dtype=np.float32)
+
+    def _render_shape(self, shot: ShotContext | None) -> tuple[int, int] | None:
+        """(height, width) that `render` is given for the frames of this shot."""
+        if self.spec.pointwise:
+            return CHUNK_SIDE, CHUNK_SIDE
+        if shot is None:
+            return None
+        multiple = self.spec.size_multiple
+        spans = [next(_tiles(*shot.full_size, self.spec))[1][axis] for axis in (0, 1)]
+        height, width = (-(-(span.stop - span.start) // multiple) * multiple for span in spans)
+        return height, width
 
     def _small(self, picture: Picture, full_size: tuple[int, ...]) -> Floats:
         """(1, 3, h, w): the conditioner's picture, as the network defines it where the whole frame is at hand."""

@@ -7,8 +7,10 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.models.spec import RuntimeName
-from toolchain.runtimes.base import LoadedNetwork, Session, SessionOptions, Tensors
+from toolchain.models.spec import ModelSpec, RuntimeName
+from toolchain.runtimes.base import LoadedNetwork, Precision, Session, SessionOptions, Tensors
+
+Shape = tuple[int, int]
 
 
 class SharedSession:
@@ -33,19 +35,20 @@ class SharedSession:
 
 _lock = threading.Lock()
 _loaded: dict[str, LoadedNetwork] = {}
-_sessions: dict[tuple[str, str, RuntimeName | None], SharedSession] = {}
+_sessions: dict[tuple[str, str, RuntimeName | None, Shape | None], SharedSession] = {}
 _told: list[str] = []
 
 
-def session(model_id: str, graph: str, runtime: RuntimeName | None = None) -> Session:
-    """The session of one graph; `runtime` None: the first of the chain that works here.
+def session(model_id: str, graph: str, runtime: RuntimeName | None = None, shape: Shape | None = None) -> Session:
+    """The session of one graph; `runtime` None: the first of the chain that works here. `shape`: (height, width) that
+    will be used most.
 
     Raises EnvironmentNotReady where the weights are not installed or the runtime that was asked for cannot run.
     """
-    key = (model_id, graph, runtime)
+    key = (model_id, graph, runtime, shape)
     with _lock:
         if key not in _sessions:
-            _sessions[key] = SharedSession(_open(model_id, graph, runtime))
+            _sessions[key] = SharedSession(_open(model_id, graph, runtime, shape))
         return _sessions[key]
 
 
@@ -55,12 +58,22 @@ def running() -> tuple[str, ...]:
         return tuple(_told)
 
 
-def _open(model_id: str, graph: str, runtime: RuntimeName | None) -> Session:
+def _open(model_id: str, graph: str, runtime: RuntimeName | None, shape: Shape | None) -> Session:
     from toolchain.models.registry import get_spec
     from toolchain.models.weights import load_network
     from toolchain.runtimes.cache import engine_folder
     from toolchain.runtimes.chain import open_session
 
+    spec = get_spec(model_id)
     if model_id not in _loaded:
-        _loaded[model_id] = load_network(get_spec(model_id))
-    return open_session(_loaded[model_id], graph, SessionOptions(), engine_folder(), runtime, _told.append)
+        _loaded[model_id] = load_network(spec)
+    options = SessionOptions(precision=_precision(spec, runtime), shape=shape)
+    return open_session(_loaded[model_id], graph, options, engine_folder(), runtime, _told.append)
+
+
+def _precision(spec: ModelSpec, runtime: RuntimeName | None) -> Precision:
+    """Half precision where TensorRT runs a network that was found to bear it; a CPU gains little and stays exact."""
+    from toolchain.runtimes.registry import get_runtime
+
+    runs_tensorrt = runtime in (None, "tensorrt") and get_runtime("tensorrt").available().ready
+    return "fp16" if runs_tensorrt and "fp16" in spec.precisions else "fp32"
