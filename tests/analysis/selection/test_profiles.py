@@ -21,7 +21,7 @@ def test_profile_is_complete(name):
     assert profile.name == name
     assert set(profile.encoders) == set(get_args(Codec))
     assert all(profile.encoders[codec].crf is not None for codec in ("hevc", "av1"))
-    assert (profile.peak_nits, profile.mid_gain_ev) == (1000.0, 0.8 if name == "broadcast" else 0.0)
+    assert (profile.peak_nits, profile.mid_gain_ev) == (1000.0, 0.93 if name == "broadcast" else 0.0)
     assert set(profile.prefer) <= set(model_ids("sdr2hdr"))
 
 
