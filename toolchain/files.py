@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from toolchain.errors import EnvironmentNotReady, UsageError
 
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -16,6 +18,12 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, er
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What writing fails with when there is no room: on the disk, in the quota, under the file size limit."""
+
+
+def cache_folder() -> Path:
+    """$SDR2HDR_CACHE, else the user's cache folder (XDG on Linux): what can be made or fetched again. Not created."""
+    given = os.environ.get("SDR2HDR_CACHE")
+    return Path(given) if given else platformdirs.user_cache_path("sdr2hdr-agent")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,10 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.request import OpenerDirector
 
-import platformdirs
-
 from toolchain.errors import EnvironmentNotReady, UsageError
-from toolchain.files import disk_errors, sha256_file
+from toolchain.files import cache_folder, disk_errors, sha256_file
 from toolchain.models.convert import convert
 from toolchain.models.download import BytesDone, copy, download
 from toolchain.models.spec import ModelSpec, WeightsSpec
@@ -47,12 +44,6 @@ class ModelState:
     @property
     def ready(self) -> bool:
         return self.name != "not installed"
-
-
-def cache_folder() -> Path:
-    """$SDR2HDR_CACHE, else the user's cache folder (XDG on Linux): what can be made or fetched again."""
-    given = os.environ.get("SDR2HDR_CACHE")
-    return Path(given) if given else platformdirs.user_cache_path("sdr2hdr-agent")
 
 
 def weights_folder() -> Path:

@@ -12,16 +12,13 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import platformdirs
-
 from toolchain.errors import EngineBuildError, EnvironmentNotReady
-from toolchain.files import disk_errors, fsync_file, fsync_folder, sha256_file, write_atomic
+from toolchain.files import cache_folder, disk_errors, fsync_file, fsync_folder, sha256_file, write_atomic
 
 Key = Mapping[str, object]
 """What decides the content, as JSON values: hashes of inputs, versions of libraries, precision, shapes, flags."""
@@ -33,8 +30,7 @@ Build = Callable[[Path], Facts | None]
 
 def engine_folder() -> Path:
     """Where built files are kept: $SDR2HDR_CACHE/engines, else `engines` in the user's cache folder. Not created."""
-    given = os.environ.get("SDR2HDR_CACHE")
-    return (Path(given) if given else platformdirs.user_cache_path("sdr2hdr-agent")) / "engines"
+    return cache_folder() / "engines"
 
 
 def artefact(folder: Path, key: Key, suffix: str, build: Build, check: Callable[[Path], bool]) -> Path:
