@@ -28,6 +28,7 @@ from toolchain.models.curves import luminance
 from toolchain.models.guards import bind_guarded, guarded
 from toolchain.models.lumen import LumenShot, Numbers, Run, expand_with
 from toolchain.models.networks.lumen import LumenShotNetwork
+from toolchain.models.neural import NeuralModel
 from toolchain.models.registry import get_spec, model_ids
 from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
 from toolchain.models.weights import state
@@ -69,6 +70,22 @@ def _catalogue_bind(model_id: str) -> Bind:
     return lambda shot, controls: bind_guarded(model_id, shot, controls)
 
 
+def published_networks(wanted: Sequence[str]) -> dict[str, Bind]:
+    """Networks as published but for the peak: not anchored, no guard, on torch, which needs no compiling.
+
+    Their figures after one fitted exposure are the ones to compare: no anchoring could do better.
+    """
+    return {model_id: _published_bind(NeuralModel(get_spec(model_id))) for model_id in wanted}
+
+
+def _published_bind(model: NeuralModel) -> Bind:
+    def bind(shot: ShotContext, controls: Controls) -> PixelFunction:
+        expand = model.bind(shot, controls.model_copy(update={"runtime": "torch"}))
+        return lambda rgb: np.minimum(expand(rgb), controls.peak_nits)
+
+    return bind
+
+
 def trained_models(folder: Path) -> dict[str, Bind]:
     """`lumen-*.json` and `lumen-*.safetensors` of a training's folder, by name, bound as the catalogue would."""
     models: dict[str, Bind] = {}
@@ -91,7 +108,9 @@ def _shot_bind(run: Run) -> Bind:
 
 
 def _finished(expand: PixelFunction, controls: Controls) -> PixelFunction:
-    return guarded(anchored(expand, controls.mid_gain_ev or 0.0), controls)
+    if controls.mid_gain_ev is not None:
+        expand = anchored(expand, controls.mid_gain_ev)
+    return guarded(expand, controls)
 
 
 def _torch_run(path: Path) -> Run:
@@ -112,21 +131,31 @@ def _torch_run(path: Path) -> Run:
 
 
 def judge_title(
-    path: Path, models: Mapping[str, Bind], wanted: Callable[[PairMeta], bool], controls: Controls, most: int
+    path: Path,
+    models: Mapping[str, Bind],
+    wanted: Callable[[PairMeta], bool],
+    controls: Controls,
+    most: int,
+    oracle: bool,
 ) -> list[dict[str, object]]:
-    """A clip of every grade of a title, at most `most`: {"meta": ..., "scores": {model: Score as a dict}}."""
+    """A clip of every grade of a title, at most `most`: {"meta": ..., "scores": {model: Score as a dict}}.
+
+    `oracle`: with `fitted_oracle` among the models; it takes as long as all others.
+    """
     pairs = read_title(path)
     records: list[dict[str, object]] = []
     chosen = _one_of_each_grade(pairs.metas, wanted)[:most]
     if not chosen:
         return []
-    oracle = fitted_oracle(pairs.sdr[chosen], pairs.hdr[chosen], controls.peak_nits)
-    for i, ceiling in zip(chosen, oracle, strict=True):
+    ceilings = fitted_oracle(pairs.sdr[chosen], pairs.hdr[chosen], controls.peak_nits) if oracle else []
+    for place, i in enumerate(chosen):
         light = convert(bt1886_eotf(pairs.sdr[i].astype(np.float32) / 255), "bt709", "bt2020").astype(np.float32)
         truth = pairs.hdr[i, ::STRIDE, ::STRIDE].astype(np.float64)
         shot = _shot_of(light)
         scores = {name: asdict(_judge(bind(shot, controls), light, truth, name)) for name, bind in models.items()}
-        records.append({"meta": pairs.metas[i].model_dump(), "scores": scores | {"oracle": asdict(ceiling)}})
+        if oracle:
+            scores["oracle"] = asdict(ceilings[place])
+        records.append({"meta": pairs.metas[i].model_dump(), "scores": scores})
     return records
 
 
@@ -203,25 +232,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--profiles", nargs="+", default=["anchored"], help="ways of anchoring that are judged")
     parser.add_argument("--skip-local", nargs="+", default=[], help="kinds of local work that are left out")
     parser.add_argument("--mid-gain-ev", type=float, default=0.0)
+    parser.add_argument("--native", action="store_true", help="mid-tones as each model has them, not anchored")
+    parser.add_argument("--published", nargs="*", default=[], help="networks judged as published, see the code")
     parser.add_argument("--peak-nits", type=float, default=1000.0)
     parser.add_argument("--clips", type=int, default=99, help="of a title, at most")
     parser.add_argument("--every", type=int, default=1, help="judge each n-th title only")
+    parser.add_argument("--oracle", action="store_true", help="also fit the numbers to each clip's own truth")
     parser.add_argument("--out", type=Path, required=True, help="a JSON lines file, appended to")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    models = catalogue_models(options.models) | (trained_models(options.trained) if options.trained else {})
+    models = published_networks(options.published) or catalogue_models(options.models)
+    models |= trained_models(options.trained) if options.trained else {}
     done = {record["meta"]["title"] for record in read_records(options.out)}
     wanted = json.loads(options.titles.read_text(encoding="utf-8")) if options.titles else None
 
     def asked_for(meta: PairMeta) -> bool:
         return meta.profile in options.profiles and meta.local not in options.skip_local
 
-    controls = Controls(peak_nits=options.peak_nits, mid_gain_ev=options.mid_gain_ev)
+    mid_gain_ev = None if options.native else options.mid_gain_ev
+    controls = Controls(peak_nits=options.peak_nits, mid_gain_ev=mid_gain_ev)
     for path in track(title_files(options.data, options.splits)[:: options.every], description="titles"):
         title = first_meta(path).title
         if title in done or (wanted is not None and title not in wanted):
             continue
-        records = judge_title(path, models, asked_for, controls, options.clips)
+        records = judge_title(path, models, asked_for, controls, options.clips, options.oracle)
         lines = "".join(json.dumps(record) + "\n" for record in records)
         before = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
         write_atomic(options.out, before + lines)

@@ -16,7 +16,7 @@ from toolchain.color.primaries import convert
 from toolchain.color.pu21 import pu21_encode as numpy_pu21
 from toolchain.errors import InputError, UsageError
 from toolchain.models import lumen
-from toolchain.models.networks.lumen import LumenShotNetwork
+from toolchain.models.networks.lumen import CONFIDENCE, LumenShotNetwork
 from toolchain.models.spec import Controls
 from training import itm as recipe
 from training import itm_model, losses
@@ -182,7 +182,7 @@ def test_the_untrained_network_answers_the_base_and_never_leaves_its_reach():
         for tensor in network.decide[-1].parameters():
             tensor.fill_(50.0)
         moved = network.condition(small, controls)[0] - base
-    assert torch.all(moved.abs() <= network.reach + 1e-5)
+    assert torch.all(moved.abs() <= CONFIDENCE * network.reach + 1e-5)
     assert 80_000 < sum(p.numel() for p in network.parameters()) < 250_000
 
 
@@ -201,5 +201,5 @@ def test_training_keeps_what_the_network_sees_of_a_picture(data):
             none = np.zeros(1)
             batch = pairs.take(none.astype(int), np.zeros((1, 1), int), np.array([mirror]), none + 1000, none)
             expected = network.condition(picture.flip(3) if mirror else picture, controls)
-            answer = network.answer(batch.statistics, batch.quarter, controls)
+            answer = CONFIDENCE * network.answer(batch.statistics, batch.quarter, controls)  # base is 0
             torch.testing.assert_close(answer, expected, atol=tolerance, rtol=0)

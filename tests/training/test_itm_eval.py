@@ -39,19 +39,8 @@ def test_evaluation_writes_every_clip_once_and_tables_follow(tmp_path):
     )
     (trained / "lumen-x.json").write_text(numbers.model_dump_json())
     out = tmp_path / "scores.jsonl"
-    command = [
-        "--data",
-        str(data),
-        "--splits",
-        "fold0",
-        "masters",
-        "--trained",
-        str(trained),
-        "--models",
-        "direct203",
-        "--out",
-        str(out),
-    ]
+    command = ["--data", str(data), "--splits", "fold0", "masters", "--trained", str(trained), "--oracle"]
+    command += ["--models", "direct203", "--out", str(out)]
     (tmp_path / "titles.json").write_text(json.dumps(["noise-a", "room-a"]))
     for _ in range(2):
         itm_eval.main([*command, "--titles", str(tmp_path / "titles.json")])

@@ -24,7 +24,15 @@ from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf, bt1886_e
 from toolchain.errors import AgentError
 from toolchain.models.anchor import FADE_SIGNALS, MID_SIGNALS
 from toolchain.models.curves import largest_component, luminance, smoothstep
-from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, PixelFunction, ShotContext
+from toolchain.models.spec import (
+    Controls,
+    FloatArray,
+    ModelSpec,
+    Picture,
+    PixelFunction,
+    RuntimeName,
+    ShotContext,
+)
 
 KNOTS = (0.02, 0.06, 0.12, 0.2, 0.28, 0.36, 0.44, 0.52, 0.6, 0.68, 0.75, 0.82, 0.88, 0.93, 0.97, 1.0)
 """SDR signals at which the contrast is given. Closer towards white, where grades differ most; 1 below the first."""
@@ -195,7 +203,7 @@ class LumenShot:
         """The mean over the key frames of what the network says of each."""
         small = np.stack([small_picture(picture) for picture in pictures])
         conditions = np.repeat(control_vector(controls)[np.newaxis], len(pictures), axis=0)
-        run = self.run or _session_run(self.spec.id)
+        run = self.run or _session_run(self.spec.id, controls.runtime)
         vectors = np.concatenate(
             [
                 run({"small": small[i : i + 1], "controls": conditions[i : i + 1]})["numbers"]
@@ -220,7 +228,7 @@ def control_vector(controls: Controls) -> NDArray[np.float32]:
     return np.array([peak, ((controls.mid_gain_ev or 0.0) + 2) / 4], dtype=np.float32)
 
 
-def _session_run(model_id: str) -> Run:
+def _session_run(model_id: str, runtime: RuntimeName | None) -> Run:
     from toolchain.models.sessions import session
 
-    return session(model_id, "condition").run
+    return session(model_id, "condition", runtime).run
