@@ -229,7 +229,6 @@ class _Trainer:
         self._network = build(config).train()
         self.averaged = copy.deepcopy(self._network).eval()
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=config.learning_rate)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, lambda step: _rate(config, step))
         self._losses: list[float] = []
         self._done = self._restored()
 
@@ -238,13 +237,14 @@ class _Trainer:
 
     def learn(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> None:
         damaged, clean, told = batch
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._config.learning_rate * _rate(self._config, step)
         output = _forward(self._config, self._network, damaged, told)
         loss = restore_loss(output, clean, self._config.chroma_share, self._config.ssim_weight)
         self._optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
         self._optimiser.step()
-        self._schedule.step()
         self._losses.append(float(loss.detach()))
         decay = min(self._config.average, (step + 1) / (step + 10))
         with torch.no_grad():
@@ -264,7 +264,6 @@ class _Trainer:
             "network": self._network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "schedule": self._schedule.state_dict(),
         }
         temporary = self._out / "checkpoint.tmp"
         torch.save(state, temporary)
@@ -284,7 +283,6 @@ class _Trainer:
         self._network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
         self._forget_after(state["done"])
         return state["done"]
 

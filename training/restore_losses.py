@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_FLOOR = (0.4 / 255) ** 2
-"""Mean squared error below which nothing is gained: it lies between the rounding of 8 bits and of 10."""
+_FLOOR = (2.0 / 255) ** 2
+"""Mean squared error below which less is gained: else pictures that are nearly right would rule the loss."""
+_UNLIKE_FLOOR = 0.01
 _DB = 10 / math.log(10)
 _LUMA_RANGE = 219 / 255
 """SSIM's L: black to white, as a share of the code range."""
@@ -21,7 +22,7 @@ def restore_loss(output: Tensor, clean: Tensor, chroma_share: float, ssim_weight
     `ssim_weight` times ln(1 - SSIM) of luma, its windows flat 8x8 squares every 4 pixels: a sixth of the work."""
     squared = (output - clean).square()
     luma, chroma = (torch.log(part.mean((1, 2, 3)) + _FLOOR) for part in (squared[:, :4], squared[:, 4:]))
-    unlike = torch.log(1 - _quick_ssim(output, clean) + 2e-3)
+    unlike = torch.log(1 - _quick_ssim(output, clean) + _UNLIKE_FLOOR)
     return (_DB * ((1 - chroma_share) * luma + chroma_share * chroma) + ssim_weight * unlike).mean()
 
 

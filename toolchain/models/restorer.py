@@ -172,7 +172,9 @@ def _frame_like(frame: av.VideoFrame, codes: list[NDArray[np.uint16]]) -> av.Vid
     made = av.VideoFrame(frame.width, frame.height, name)
     for view, plane in zip(plane_views(made), codes, strict=True):
         view[:] = plane
-    made.pts, made.dts, made.time_base = frame.pts, frame.dts, frame.time_base
+    made.pts, made.dts = frame.pts, frame.dts
+    if frame.time_base is not None:
+        made.time_base = frame.time_base
     made.color_range, made.colorspace = frame.color_range, frame.colorspace
     made.color_primaries, made.color_trc = frame.color_primaries, frame.color_trc
     return made

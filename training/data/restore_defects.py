@@ -111,7 +111,7 @@ class Softness:
         return np.clip(soft, 0.0, 1.0).astype(np.float32)
 
     def _scaled(self, signal: Picture) -> Picture:
-        """Shrunk by 1 + 0.75 sigma, as a smaller format shown large."""
+        """Shrunk by 1 + 0.75 sigma, as a smaller format shown large: edges about half as wide as sigma says."""
         height, width = signal.shape[:2]
         factor = 1 + 0.75 * self.sigma_px
         small = cv2.resize(signal, (round(width / factor), round(height / factor)), interpolation=cv2.INTER_AREA)

@@ -50,7 +50,7 @@ class PairsConfig(_Config):
     task: Task
     seed: int = 0
     crop_px: int = Field(default=144, ge=32, multiple_of=4)
-    frame_px: int = Field(default=192, ge=48, multiple_of=16)
+    frame_px: int = Field(default=192, ge=64, multiple_of=16, description="x265 takes no less than 64")
     frames: int = Field(default=6, ge=2, le=32)
     shard_sequences: int = Field(default=50, ge=1)
     shares: tuple[float, float, float] = (0.65, 0.15, 0.2)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from importlib.resources import files
+
+import cv2
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 
 from toolchain.models.networks.restore import Clarity, CodecClean, RestoreNetwork
 
@@ -12,7 +17,7 @@ def awake(kind: type[RestoreNetwork], seed: int = 0) -> RestoreNetwork:
     """A network whose last layer is not zero, as after training."""
     torch.manual_seed(seed)
     network = kind().eval()
-    torch.nn.init.normal_(network.tail.weight, std=0.02)
+    torch.nn.init.normal_(network.tail.weight, std=0.5)
     return network
 
 
@@ -81,3 +86,52 @@ def test_it_is_small_and_cheap():
         if parameter.ndim == 4
     )
     assert per_pixel * 960 * 540 <= 40e9
+
+
+@pytest.fixture(scope="module")
+def picture() -> torch.Tensor:
+    """(1, 6, 96, 96): a dark-to-light ground with sharp discs and bars, luma and chroma, within limited range."""
+    rows, columns = np.mgrid[0:192, 0:192].astype(np.float32)
+    luma = 0.25 + 0.3 * columns / 192
+    luma += 0.15 * (np.hypot(rows - 90, columns - 60) < 40) - 0.12 * ((columns % 48) > 40)
+    luma = cv2.GaussianBlur(luma, (0, 0), 0.6)
+    phases = [luma[y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    chroma = 0.5 + 0.05 * np.sign(rows[::2, ::2] - 100)
+    return torch.from_numpy(np.stack([*phases, chroma, 1 - chroma])[np.newaxis].astype(np.float32))
+
+
+def shipped(kind: type[RestoreNetwork], model_id: str) -> RestoreNetwork:
+    network = kind().eval()
+    data = files("toolchain.models.shipped").joinpath(f"{model_id}.safetensors").read_bytes()
+    network.load_state_dict(load(data), strict=True)
+    return network
+
+
+def luma_psnr_db(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10((a[:, :4] - b[:, :4]).square().mean()))
+
+
+@torch.no_grad()
+def test_shipped_codec_clean_takes_noise_away_and_leaves_clean_pictures(picture):
+    network = shipped(CodecClean, "codec-clean")
+    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    noisy = picture + 4 / 255 * noise
+    restored = network.restore(noisy, torch.tensor([[0.5, 0.0]]))
+    assert luma_psnr_db(restored, picture) > luma_psnr_db(noisy, picture) + 4
+    for strength in ([0.02, 0.0], [0.1, 0.3], [0.1, 0.5]):
+        assert luma_psnr_db(network.restore(picture, torch.tensor([strength])), picture) > 45
+
+
+@torch.no_grad()
+def test_shipped_clarity_brings_a_soft_picture_nearer_without_ringing(picture):
+    network = shipped(Clarity, "clarity")
+    sharp = torch.nn.functional.pixel_shuffle(picture[:, :4], 2)[0, 0].numpy()
+    soft = cv2.GaussianBlur(sharp, (0, 0), 1.2)
+    planes = picture.clone()
+    planes[0, :4] = torch.from_numpy(np.stack([soft[y::2, x::2] for y in (0, 1) for x in (0, 1)]))
+    restored = network.restore(planes, torch.tensor([[0.6, 0.0]]))
+    assert luma_psnr_db(restored, picture) > luma_psnr_db(planes, picture) + 1
+    after = torch.nn.functional.pixel_shuffle(restored[:, :4], 2)[0, 0].numpy()
+    around = np.ones((13, 13), np.uint8)
+    over = np.maximum(after - cv2.dilate(sharp, around), cv2.erode(sharp, around) - after)
+    assert over.max() < 8 / 255  # codes beyond what the sharp picture holds nearby

@@ -10,17 +10,24 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from toolchain.models.networks.base import GraphSpec, Network, TensorSpec
 
+UNIT = 4.0 / 255.0
+"""What the last layer's 1 stands for: four 8-bit codes. Larger, the first steps of a training throw it off."""
 PLANES = 6
 STRENGTHS = 2
 OPENING = 8.0
 """The correction is scaled by min(1, OPENING * strength): exactly the input where nothing was measured."""
 
 
+def _bent(features: Tensor) -> Tensor:
+    return functional.leaky_relu(features, 0.1)
+
+
 class _Block(nn.Module):
-    """x + conv(relu(conv(x))) at one scale."""
+    """x + conv(leaky_relu(conv(x))) at one scale."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -28,7 +35,7 @@ class _Block(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.second(torch.relu(self.first(features)))
+        return features + self.second(_bent(self.first(features)))
 
 
 class RestoreNetwork(Network):
@@ -53,7 +60,7 @@ class RestoreNetwork(Network):
     opened_by: ClassVar[tuple[float, float]] = (1.0, 1.0)
     """How much either strength opens the correction."""
 
-    def __init__(self, channels: int = 32, deep_channels: int = 64, deep_blocks: int = 2):
+    def __init__(self, channels: int = 24, deep_channels: int = 48, deep_blocks: int = 2):
         super().__init__()
         self.head = nn.Conv2d(PLANES + STRENGTHS, channels, 3, padding=1)
         self.near = nn.Conv2d(channels, channels, 3, padding=1)
@@ -62,15 +69,18 @@ class RestoreNetwork(Network):
         self.up = nn.Sequential(nn.Conv2d(deep_channels, 4 * channels, 1), nn.PixelShuffle(2))
         self.merge = nn.Conv2d(channels, channels, 3, padding=1)
         self.tail = nn.Conv2d(channels, PLANES, 3, padding=1)
-        for parameter in self.tail.parameters():
-            nn.init.zeros_(parameter)  # an untrained network returns its input
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.tail.weight)  # an untrained network returns its input
 
     def restore(self, planes: Tensor, strength: Tensor) -> Tensor:
         """(N, 6, h, w) and (N, 2) -> (N, 6, h, w) in [0, 1]; h and w are even."""
         wide = strength[:, :, None, None].expand(-1, -1, planes.shape[2], planes.shape[3])
-        near = torch.relu(self.near(torch.relu(self.head(torch.cat([planes - 0.5, wide], dim=1)))))
-        deep = self.up(self.deep(torch.relu(self.down(near))))
-        correction = self.tail(torch.relu(self.merge(near + deep)))
+        near = _bent(self.near(_bent(self.head(torch.cat([planes - 0.5, wide], dim=1)))))
+        deep = self.up(self.deep(_bent(self.down(near))))
+        correction = UNIT * self.tail(_bent(self.merge(near + deep)))
         opening = torch.clamp(OPENING * (strength * strength.new_tensor(self.opened_by)).sum(1), max=1.0)
         return torch.clamp(planes + opening[:, None, None, None] * correction, 0.0, 1.0)
 
