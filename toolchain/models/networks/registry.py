@@ -23,6 +23,8 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (
     ("itmlut-tv1k", "itmlut", "ItmLut"),
     ("itmlut-davinci", "itmlut", "ItmLut"),
     ("lumen-shot", "lumen", "LumenShotNetwork"),
+    ("codec-clean", "restore", "CodecClean"),
+    ("clarity", "restore", "Clarity"),
 )
 """(model id, module below toolchain.models.networks, class without arguments), in catalogue order."""
 
