@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.numpy import load
 
 from toolchain.errors import AgentError
 from toolchain.models import lumen
 from toolchain.models.anchor import anchored, native_mid_gain_ev
 from toolchain.models.curves import grey_nits
-from toolchain.models.guards import guarded
+from toolchain.models.guards import bind_guarded, guarded
+from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ModelSpec, ShotContext, ShotTone
+from toolchain.models.weights import read_weights
 
 SPEC = ModelSpec(
     id="lumen-shot", title="t", task="sdr2hdr", source="s", licence="Apache-2.0", pointwise=True, cost_class="light"
@@ -122,3 +127,30 @@ def test_small_pictures_are_bt709_signal():
 def test_broken_numbers_are_an_error_that_names_the_file():
     with pytest.raises(AgentError, match=r"nothing\.json cannot be used"):
         lumen.shipped_numbers("nothing.json")
+
+
+def test_the_shipped_network_is_a_change_of_the_shipped_numbers_and_has_its_card():
+    spec = get_spec("lumen-shot")
+    assert spec.weights is not None and spec.weights.size_bytes < 8e6
+    weights = read_weights(spec)  # checks size and SHA-256
+    np.testing.assert_allclose(load(weights)["base"], lumen.shipped_numbers().vector(), atol=1e-4)
+    for model_id in ("lumen-fixed", "lumen-shot"):
+        card = (files("toolchain.models.shipped") / f"{model_id}.md").read_text(encoding="utf-8")
+        assert all(part in card for part in ("**Data.**", "**Figures**", "**Limits.**", "CC BY 4.0", "Apache-2.0"))
+
+
+@pytest.mark.parametrize("peak_nits", [203.0, 1000.0, 4000.0])
+def test_the_shipped_network_keeps_every_promise_on_odd_pictures(peak_nits):
+    rng = np.random.default_rng(4)
+    pictures = (picture(0.0), picture(1.0), rng.random((480, 270, 3)).astype(np.float32), picture(1e-4))
+    for shown in pictures:
+        controls = Controls(peak_nits=peak_nits, runtime="torch")
+        shot = ShotContext(FLAT, (shown,))
+        nits = grey_nits(bind_guarded("lumen-shot", shot, controls), SIGNALS)
+        assert nits[0] == 0
+        assert np.diff(nits).min() >= -1e-6 * peak_nits
+        assert 0.99 * 203 <= nits[-1] <= peak_nits
+        middle = nits[(SIGNALS >= 0.3) & (SIGNALS <= 0.6)] / (
+            203 * SIGNALS[(SIGNALS >= 0.3) & (SIGNALS <= 0.6)] ** 2.4
+        )
+        assert abs(np.log2(middle).mean()) < 0.05, "mid-tones stay"
