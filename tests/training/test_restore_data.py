@@ -98,8 +98,8 @@ def test_softness_softens_by_about_its_sigma(kind, least, most):
 
 @pytest.mark.parametrize("kind", ["gauss", "disc", "box", "scaled"])
 def test_softness_is_seen_as_blur(kind):
-    texture = signal_to_codes(chart(np.random.default_rng(4), 128))[:128] / 4
-    softer = signal_to_codes(Softness(1.5, kind).apply(chart(np.random.default_rng(4), 128)))[:128] / 4
+    texture = signal_to_codes(chart(np.random.default_rng(4), 128))[:128] / np.float32(4)
+    softer = signal_to_codes(Softness(1.5, kind).apply(chart(np.random.default_rng(4), 128)))[:128] / np.float32(4)
     assert blur(softer) > blur(texture)
 
 
@@ -150,5 +150,7 @@ def test_numbers_hold_what_analysis_measures():
     rng = np.random.default_rng(5)
     rows = [row for _ in range(6) for row in sequence_pairs(config, Flat(), rng)]
     for damaged, clean, numbers in rows:
-        assert numbers[NUMBERS.index("noise_sigma")] == pytest.approx(noise_sigma(damaged[:96] / np.float32(4)))
+        assert numbers[NUMBERS.index("noise_sigma")] == pytest.approx(
+            noise_sigma(damaged[:96].astype(np.float32) / np.float32(4))
+        )
         assert clean[:96].std() == 0
