@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from benchmarks.colour_stage import BT709, OUTPUT, SIZES, make_spec, picture, table
 from benchmarks.machine import describe_machine, write_report
 from toolchain.color.ycbcr import ycbcr_to_rgb_matrix
+from toolchain.expanders import PREDICT_EVERY
 from toolchain.gain_grid import GainGrid, LutStack, stack_luts
 from toolchain.kernel import Planes, apply
 from toolchain.lut import Lut3d, OutputFormat, bake, exact
 from toolchain.models.guards import guarded
 from toolchain.models.lumen import expand_with, shipped_numbers
-from toolchain.models.lumen_local import GAINS_EV, PREDICT_EVERY, STACK_SIZE, small_from_planes, values_from_ev
+from toolchain.models.lumen_local import GAINS_EV, STACK_SIZE, small_from_planes, values_from_ev
 from toolchain.models.networks.lumen_local import LumenLocalNetwork
 from toolchain.models.spec import Controls, PixelFunction
 
@@ -127,7 +128,7 @@ def main() -> None:
         for name, gain in cases.items():
             costs = {size: time_frame(size, luts[2], gain, arguments.repetitions) for size in SIZES}
             rows.append({"colour stage": name, "lut": lut_size, **costs})
-        errors += [measure_error(stack, index / 4) for index in range(17)]
+        errors += [measure_error(stack, index / 2) for index in range(9)]
     rows += [time_network(arguments.repetitions)]
     measured_on = describe_machine()
     sys.stdout.write(f"Measured on {measured_on}\n\n## CPU-ms a frame\n\n{table(rows)}\n")

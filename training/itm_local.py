@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -45,8 +46,9 @@ class LocalConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="of the model: its files are named after it")
     base: Literal["lumen-fixed", "lumen-shot"] = Field(description="whose curve the gain lies on")
     base_weights: Path | None = Field(
-        default=None, description="lumen-shot: its safetensors; lumen-fixed: its JSON, if not the shipped one"
+        default=None, description="if not those shipped: safetensors of lumen-shot, JSON of lumen-fixed"
     )
+    first: LocalConfig | None = Field(default=None, description="a training whose result this one starts from")
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=0)
     pixels: int = Field(default=3072, gt=0, description="of each picture, in the loss of one step")
@@ -61,9 +63,12 @@ class LocalConfig(BaseModel):
     spatial_share: float = Field(default=0.4, ge=0, le=1, description="of the draws, from masters graded locally")
     splits: tuple[str, ...] = Field(default=("fold0", "fold1", "fold2", "fold3", "crops"), min_length=1)
     validation_splits: tuple[str, ...] = ("fold4",)
-    start: Path | None = Field(default=None, description="weights to go on from: a recipe of two stages")
     hold_out: tuple[str, ...] = Field(default=(), description="titles left out: those that will judge the result")
-    pairs_a_title: int = Field(default=80, gt=0)
+    fifths: tuple[int, ...] = Field(
+        default=(0, 1, 2, 3, 4), min_length=1, description="of the procedural titles by name: those at 5 n + these"
+    )
+    pairs_a_title: int = Field(default=80, gt=0, description="most of a procedural title")
+    real_pairs_a_title: int = Field(default=80, gt=0, description="most of a photographed title")
     seed: int = 0
     threads: int = Field(default=1, gt=0)
     validate_every: int = Field(default=250, gt=0)
@@ -85,10 +90,11 @@ def curve_of(config: LocalConfig) -> CurveOf:
         fixed = Numbers.model_validate_json(given.read_text(encoding="utf-8")) if given else shipped_numbers()
         numbers = torch.tensor(fixed.vector(), dtype=torch.float32)
         return lambda small, peak_nits: numbers.expand(len(small), -1)
-    if config.base_weights is None or not config.base_weights.is_file():
-        raise UsageError(f"The weights of lumen-shot, {config.base_weights}, are not there: name their file.")
+    weights = config.base_weights or Path(str(files("toolchain.models.shipped") / "lumen-shot.safetensors"))
+    if not weights.is_file():
+        raise UsageError(f"The weights of lumen-shot, {weights}, are not there: name their file.")
     network = LumenShotNetwork().eval()
-    network.load_state_dict(load_file(config.base_weights), strict=True)
+    network.load_state_dict(load_file(weights), strict=True)
     anchored = torch.zeros(1)
     return lambda small, peak_nits: network.condition(small, control_vectors(peak_nits, anchored))
 
@@ -169,14 +175,15 @@ def _rate(config: LocalConfig, step: int) -> float:
 def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Path:
     """Train on the pairs of `data`; returns the safetensors file in `out` (created).
 
-    Beside it: metrics.jsonl, and checkpoint.pt, from which a killed training of the same configuration goes on to
-    the same result. UsageError when the checkpoint belongs to another configuration.
+    Beside it: metrics.jsonl with its plot, metrics.png, and checkpoint.pt, from which a killed training of the same
+    configuration goes on to the same result. UsageError when the checkpoint belongs to another configuration.
     """
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
+    start = None if config.first is None else train(config.first, data, out / "first", emit)
     emit(StepStarted(step=config.name))
     training, validation = _load(config, data)
-    state = _State(config, out / "checkpoint.pt")
+    state = _State(config, out / "checkpoint.pt", start)
     shares = (config.photo_share, config.spatial_share, 1 - config.photo_share - config.spatial_share)
     batches = training.batches(config.batch, config.pixels, shares, config.seed, state.step)
     while state.step < config.steps:
@@ -190,6 +197,7 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
             emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = out / f"{config.name}.safetensors"
     write_atomic(weights, save({name: value.contiguous() for name, value in state.average.state_dict().items()}))
+    plot_metrics(out / "metrics.jsonl", out / "metrics.png")
     emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps", elapsed_s=0.0))
     return weights
 
@@ -197,12 +205,12 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
 class _State:
     """All that changes from step to step, and its file."""
 
-    def __init__(self, config: LocalConfig, path: Path):
+    def __init__(self, config: LocalConfig, path: Path, start: Path | None):
         torch.manual_seed(config.seed)
         self.step, self.path = 0, path
         self.network = LumenLocalNetwork(config.dropout)
-        if config.start is not None:
-            self.network.load_state_dict(load_file(config.start), strict=True)
+        if start is not None:
+            self.network.load_state_dict(load_file(start), strict=True)
         self.average = copy.deepcopy(self.network).eval()
         self._fingerprint = config.model_dump_json()
         self.optimizer = torch.optim.AdamW(
@@ -273,14 +281,30 @@ def validate(network: LumenLocalNetwork, pairs: dict[str, LocalSet]) -> dict[str
     return found
 
 
+def plot_metrics(metrics: Path, picture: Path) -> None:
+    """Every decibel of a metrics.jsonl over the steps. Without matplotlib (the `train` extra) there is no plot."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    axes = (figure := Figure(figsize=(8, 5))).add_subplot(xlabel="step", ylabel="PU21-PSNR (dB)")
+    for name in sorted({key for row in rows for key in row if key.endswith("_db")}):
+        axes.plot(
+            [row["step"] for row in rows if name in row], [row[name] for row in rows if name in row], label=name
+        )
+    axes.legend()
+    figure.savefig(picture)
+
+
 def _load(config: LocalConfig, data: Path) -> tuple[LocalSet, dict[str, LocalSet]]:
     curve = curve_of(config)
 
     def allowed(meta: PairMeta) -> bool:
         return not meta.unseen and meta.title not in config.hold_out and _anchored(meta)
 
-    files = title_files(data, config.splits)
-    training = load_set(files, curve, allowed, config.pairs_a_title)
+    titles = _titles(config, data)
+    training = load_set(titles, curve, allowed, config.pairs_a_title, config.real_pairs_a_title)
     held = [path for split in config.validation_splits for path in sorted((data / split).glob("*.npz"))]
     kinds = {
         "spatial": lambda meta: meta.spatial and _anchored(meta),
@@ -289,9 +313,19 @@ def _load(config: LocalConfig, data: Path) -> tuple[LocalSet, dict[str, LocalSet
     metas = [meta for path in held for meta in read_title(path).metas]
     validation = {kind: load_set(held, curve, of, 4) for kind, of in kinds.items() if any(map(of, metas))}
     if config.hold_out:
-        judges = [path for path in files if path.stem in config.hold_out]
+        judges = [path for path in titles if path.stem in config.hold_out]
         validation["held"] = load_set(judges, curve, lambda meta: True, 12)
     return training, validation
+
+
+def _titles(config: LocalConfig, data: Path) -> list[Path]:
+    """The files of the splits, of each `fold` the fifths asked for."""
+    found: list[Path] = []
+    for split in config.splits:
+        of_split = title_files(data, (split,))
+        procedural = split.startswith("fold")
+        found += [path for place, path in enumerate(of_split) if not procedural or place % 5 in config.fifths]
+    return found
 
 
 def _anchored(meta: PairMeta) -> bool:

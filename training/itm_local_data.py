@@ -96,14 +96,24 @@ def _kind(meta: PairMeta) -> int:
     return 1 if meta.spatial else 2
 
 
-def load_set(files: Sequence[Path], curve_of: CurveOf, keep: Callable[[PairMeta], bool], most: int) -> LocalSet:
-    """The pairs of these titles that `keep` takes, at most `most` of a title, evenly. InputError where none is."""
+def load_set(
+    files: Sequence[Path],
+    curve_of: CurveOf,
+    keep: Callable[[PairMeta], bool],
+    most: int,
+    most_real: int | None = None,
+) -> LocalSet:
+    """The pairs of these titles that `keep` takes, at most `most` of a title, evenly. InputError where none is.
+
+    `most_real`: for titles that are photographs, by default as for others.
+    """
     sdr, hdr, metas = [], [], []
     for path in files:
         pairs = read_title(path)
         kept = [i for i, meta in enumerate(pairs.metas) if keep(meta)]
-        if len(kept) > most:
-            kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).round().astype(int)]
+        limit = most if most_real is None or not pairs.metas[0].real else most_real
+        if len(kept) > limit:
+            kept = [kept[i] for i in np.linspace(0, len(kept) - 1, limit).round().astype(int)]
         sdr.append(pairs.sdr[kept])
         hdr.append(pairs.hdr[kept])
         metas += [pairs.metas[i] for i in kept]

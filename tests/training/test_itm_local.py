@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.shared_data import shared_data
 from toolchain.errors import InputError, UsageError
@@ -100,6 +101,7 @@ def test_twenty_steps_learn_and_a_killed_training_ends_the_same(tmp_path):
     whole = train(config, data, tmp_path / "whole").read_bytes()
     lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 20 and lines[-1]["spatial_db"] > lines[-1]["spatial_curve_db"] + 0.1
+    assert (tmp_path / "whole" / "metrics.png").stat().st_size > 5000
     _train_until_killed(config, data, tmp_path / "parts", 10)
     assert train(config, data, tmp_path / "parts").read_bytes() == whole
     with pytest.raises(UsageError, match="another configuration"):
@@ -115,6 +117,15 @@ def _train_until_killed(config, data, out, step):
 
     with pytest.raises(KeyboardInterrupt):
         train(config, data, out, emit=kill)
+
+
+def test_a_training_may_start_from_another(tmp_path):
+    data = write_pairs(tmp_path / "data")
+    first = {**QUICK, "steps": 3, "splits": ("fold0",), "validation_splits": ()}
+    config = LocalConfig.model_validate({**first, "steps": 1, "learning_rate": 1e-9, "first": first})
+    weights = load_file(train(config, data, tmp_path / "out"))
+    started = torch.load(tmp_path / "out" / "first" / "checkpoint.pt", weights_only=True)["states"][1]
+    assert all(torch.allclose(weights[name], started[name], atol=1e-6) for name in weights)
 
 
 def test_held_out_titles_other_mid_gains_and_unseen_families_are_not_trained_on(tmp_path):
@@ -160,9 +171,8 @@ def test_the_shipped_recipe_is_one_and_a_misspelt_one_is_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text(recipe.read_text(encoding="utf-8") + "stepz: 3\n")
     with pytest.raises(UsageError, match="stepz"):
         load_config(tmp_path / "bad.yaml")
+    config = LocalConfig.model_validate(
+        {**QUICK, "base": "lumen-shot", "base_weights": tmp_path / "none", "steps": 1}
+    )
     with pytest.raises(UsageError, match="weights of lumen-shot"):
-        train(
-            LocalConfig.model_validate({**QUICK, "base": "lumen-shot", "steps": 1}),
-            write_pairs(tmp_path),
-            tmp_path / "o",
-        )
+        train(config, write_pairs(tmp_path / "data"), tmp_path / "out")

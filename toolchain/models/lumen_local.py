@@ -1,9 +1,9 @@
 """`lumen-local`: a smooth edge-aware gain over the curve of `lumen-shot`, from a network that sees each moment anew.
 
 The curve is bound to a shot as any other; baked at five gains behind the guards it is a stack of tables
-(`gain_members`, toolchain.gain_grid). For a frame the network gives a bilateral grid in EV (`LumenLocal.grid_for`),
-eased over the shot (`GridEaser`), which says where in the stack each pixel lies. `image_function` does the same to a
-still in float64 without tables: it is the model's definition.
+(`gain_members`, toolchain.gain_grid). For a frame the network gives a bilateral grid (`LumenLocal.grid_for`), held
+steady over frames by toolchain.expanders.GridTrack, which says where in the stack each pixel lies. `image_function`
+does the same to a still in float64 without tables: it is the model's definition.
 """
 
 from __future__ import annotations
@@ -30,12 +30,6 @@ GAINS_EV = (-1.5, -0.75, 0.0, 0.75, 1.5)
 
 STACK_SIZE = 33
 """LUT size of the stack: lumen's curves are smooth enough for it, and five tables of it bake as fast as one of 65."""
-
-PREDICT_EVERY = 4
-"""Frames from one grid that the network predicts to the next."""
-
-EASE_DECAY = 0.7
-"""What a new grid leaves of the one before: at 24 frames/s and a grid every 4, a change is half done in 0.3 s."""
 
 Values = NDArray[np.float32]
 """(8, 9, 16) float32: a grid in units of the stack's tables, 0 to 4, as `toolchain.gain_grid.GainGrid` takes it."""
@@ -141,40 +135,6 @@ def _rgb_signal(codes: FloatArray, spec: FrameSpec) -> FloatArray:
         return planar[..., [2, 0, 1]]
     chroma = (codes[..., 1:] - c_offset) / c_scale
     return np.concatenate([planar[..., :1], chroma], axis=-1) @ ycbcr_to_rgb_matrix(spec.color.matrix).T
-
-
-class GridEaser:
-    """The grids of one shot's frames, asked for in order: predicted every few frames, eased and moved evenly.
-
-    An exponential moving average over predictions; it moves to each new average over the frames that follow, so no
-    frame jumps. Every shot starts anew: at its first frame the grid is that frame's own. One object for one shot, or
-    `reset` between shots.
-    """
-
-    def __init__(self, every: int = PREDICT_EVERY, decay: float = EASE_DECAY):
-        self._every, self._decay = every, decay
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the shot: the next frame is a first one."""
-        self._frames = 0
-        self._before: Values | None = None
-        self._after: Values | None = None
-
-    def next(self, predict: Callable[[], Values]) -> Values:
-        """The next frame's grid. `predict` (this frame's own grid) is called every `every` frames only."""
-        phase = self._frames % self._every
-        self._frames += 1
-        if phase == 0:
-            new = predict()
-            self._before = new if self._after is None else self._after
-            self._after = _towards(new, self._before, self._decay)
-        assert self._before is not None and self._after is not None  # noqa: S101 - phase 0 came first
-        return _towards(self._before, self._after, (phase + 1) / self._every)
-
-
-def _towards(start: Values, end: Values, share: float) -> Values:
-    return (start + np.float32(share) * (end - start)).astype(np.float32, copy=False)
 
 
 def _session_run(model_id: str) -> Run:

@@ -1,10 +1,15 @@
-"""lumen-local: what its network may say whatever its weights are, how grids ease, the still against the kernel."""
+"""lumen-local: what its network may say whatever its weights are, and the still against the kernel."""
 
 from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from safetensors.torch import load
 
 from toolchain.gain_grid import GainGrid, slice_grid, stack_luts
 from toolchain.kernel import FrameSpec, apply
@@ -12,7 +17,6 @@ from toolchain.lut import OutputFormat, bake, exact
 from toolchain.models.lumen import Numbers, expand_with
 from toolchain.models.lumen_local import (
     STACK_SIZE,
-    GridEaser,
     LumenLocal,
     gain_members,
     image_function,
@@ -86,6 +90,15 @@ def test_a_new_network_says_nothing():
         assert LumenLocalNetwork().eval().condition(gradients(0)).abs().max() < 0.15
 
 
+def test_a_gate_that_is_not_sure_says_exactly_nothing_but_learns_on():
+    network = violent_network(0)
+    with torch.no_grad():
+        network.gate[-1].weight.zero_()  # type: ignore[union-attr,operator]
+        network.gate[-1].bias.zero_()  # type: ignore[union-attr,operator]
+        assert network.condition(gradients(0)).abs().max() == 0
+        assert network.train().condition(gradients(0)).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_greys_stay_in_order_whatever_the_weights(seed):
     ramp = np.tile(np.linspace(0, 1, 256), (144, 1))
@@ -141,24 +154,6 @@ def test_the_kernel_makes_the_still():
     assert np.percentile(error, 99) <= 2 and error.mean() < 0.3
 
 
-def test_a_shot_starts_with_its_own_grid_and_moves_without_jumps():
-    easer, asked = GridEaser(every=4, decay=0.5), []
-    levels = iter([0.0, 2.0, 2.0, 2.0, 2.0])
-
-    def predict():
-        asked.append(1)
-        return np.full(GRID_SHAPE, next(levels), np.float32)
-
-    means = [float(easer.next(predict).mean()) for _ in range(20)]
-    assert len(asked) == 5
-    assert means[:4] == [0, 0, 0, 0]
-    steps = np.diff(means)
-    assert np.all(steps >= 0) and steps.max() <= 1.0 / 4 + 1e-6
-    assert means[7] == pytest.approx(1.0) and means[11] == pytest.approx(1.5)
-    easer.reset()
-    assert float(easer.next(lambda: np.full(GRID_SHAPE, 3.0, np.float32)).mean()) == 3.0
-
-
 @pytest.mark.parametrize("chroma", ["4:2:0", "4:2:2", "4:4:4", "4:0:0", "rgb"])
 def test_planes_and_pictures_make_the_same_small_picture(chroma):
     spec = FrameSpec(1280, 720, 8, chroma, BT709, OutputFormat())
@@ -179,3 +174,15 @@ def test_planes_and_pictures_make_the_same_small_picture(chroma):
         blue, red = ((np.mean(plane, dtype=float) - 128) / 224 for plane in planes[1:])
         expected = [first + 1.5748 * red, first - 0.1873 * blue - 0.4681 * red, first + 1.8556 * blue]
     np.testing.assert_allclose(small.mean(axis=(1, 2)), expected, atol=2e-3)
+
+
+def test_the_shipped_weights_are_those_of_the_data_sheet():
+    sheet = yaml.safe_load((files("configs") / "models" / "lumen-local.yaml").read_text(encoding="utf-8"))
+    spec = ModelSpec.model_validate(sheet)
+    assert spec.weights is not None and spec.weights.shipped
+    data = (files("toolchain.models.shipped") / spec.weights.file).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == spec.weights.sha256 and len(data) == spec.weights.size_bytes
+    network = LumenLocalNetwork().eval()
+    network.load_state_dict(load(data), strict=True)
+    with torch.no_grad():
+        assert network.condition(torch.zeros(1, 3, 144, 256)).abs().max() == 0  # a black frame is left alone

@@ -23,6 +23,7 @@ NETWORKS: tuple[tuple[str, str, str], ...] = (
     ("itmlut-tv1k", "itmlut", "ItmLut"),
     ("itmlut-davinci", "itmlut", "ItmLut"),
     ("lumen-shot", "lumen", "LumenShotNetwork"),
+    ("lumen-local", "lumen_local", "LumenLocalNetwork"),
     ("codec-clean", "restore", "CodecClean"),
     ("clarity", "restore", "Clarity"),
 )
