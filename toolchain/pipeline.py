@@ -168,7 +168,7 @@ def _expand(job: RenderJob, frame: av.VideoFrame, expand: FrameFunction) -> av.V
         frame = restorer.restore(frame)
     expanded = new_frame(job.output, *coded_size(job.output, frame.width, frame.height))
     target = plane_views(expanded)
-    expand(frame, target, _frame_spec(frame, job))
+    expand(frame, target, frame_spec(frame, job.video, job.output))
     _repeat_edges(target[0], frame.width, frame.height)
     expanded.pts = frame.pts
     return expanded
@@ -181,7 +181,7 @@ _CHROMA: dict[tuple[int, int], Literal["4:2:0", "4:2:2", "4:4:4"]] = {
 }
 
 
-def _frame_spec(frame: av.VideoFrame, job: RenderJob) -> FrameSpec:
+def frame_spec(frame: av.VideoFrame, video: VideoFacts, output: OutputSpec) -> FrameSpec:
     """What the kernel must know of a decoded frame; `decode_frames` yields no other chroma than these."""
     form = frame.format
     if form.is_rgb:
@@ -191,7 +191,7 @@ def _frame_spec(frame: av.VideoFrame, job: RenderJob) -> FrameSpec:
     else:
         chroma = _CHROMA[64 // form.chroma_width(64), 64 // form.chroma_height(64)]
     bits = form.components[0].bits
-    return FrameSpec(frame.width, frame.height, bits, chroma, job.video.color, lut_format(job.output))
+    return FrameSpec(frame.width, frame.height, bits, chroma, video.color, lut_format(output))
 
 
 def lut_format(output: OutputSpec) -> OutputFormat:

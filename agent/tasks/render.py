@@ -6,21 +6,26 @@ import resource
 from collections.abc import Sequence
 from functools import cache
 
+import av
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.frames import ShotContexts
 from agent.tasks.messages import RenderRequest, RenderResult
 from agent.workspace import Workspace
 from toolchain import pipeline
 from toolchain.events import Emit
-from toolchain.expanders import Expander, PictureExpander, TableExpander
+from toolchain.expanders import Expander, GridExpander, MaskOf, PictureExpander, TableExpander
 from toolchain.lut import Lut3d, bake
-from toolchain.models.guards import bind_guarded
-from toolchain.models.registry import get_spec
+from toolchain.models.guards import bind_guarded, bind_unguarded
+from toolchain.models.lumen_local import STACK_SIZE, LumenLocal, gain_members, small_from_planes
+from toolchain.models.registry import get_model, get_spec
 from toolchain.models.sessions import running
 from toolchain.models.spec import PixelFunction
-from toolchain.pipeline import RenderJob, lut_format
+from toolchain.pipeline import RenderJob, frame_spec, lut_format
 from toolchain.restoration import restoration
 from toolchain.segments import plan_segments
-from toolchain.video.decode import deinterlace_filters
+from toolchain.video.decode import deinterlace_filters, planes
 from toolchain.video.facts import VideoFacts
 from toolchain.video.shots import Shot
 
@@ -76,6 +81,9 @@ def _expander(request: RenderRequest, workspace: Workspace, video: VideoFacts, s
         return bake(expand, video.color, lut_format(request.output), request.lut_size)
 
     nothing = bind_guarded("direct203", None, plain)
+    model = get_model(request.candidate)
+    if isinstance(model, LumenLocal):
+        return _grid_expander(model, request, contexts, video, shots, mask_of, nothing)
     if not spec.pointwise:
         return PictureExpander(shots, frame_rate, bind_shot, mask_of, nothing)
 
@@ -87,3 +95,26 @@ def _expander(request: RenderRequest, workspace: Workspace, video: VideoFacts, s
         return baked(bind_shot(shot)) if spec.adaptive else fixed_table()
 
     return TableExpander(shots, frame_rate, table_of, mask_of, baked(nothing))
+
+
+def _grid_expander(
+    model: LumenLocal,
+    request: RenderRequest,
+    contexts: ShotContexts,
+    video: VideoFacts,
+    shots: Sequence[Shot],
+    mask_of: MaskOf,
+    nothing: PixelFunction,
+) -> Expander:
+    """The shot's curve at several gains as a stack of tables, and the network's grid for every frame."""
+    controls, form = request.controls, lut_format(request.output)
+
+    def stack_of(shot: Shot) -> tuple[Lut3d, ...]:
+        members = gain_members(bind_unguarded(model.spec.id, contexts.of(shot.index), controls), controls)
+        return tuple(bake(member, video.color, form, STACK_SIZE) for member in members)
+
+    def predict(frame: av.VideoFrame) -> NDArray[np.float32]:
+        return model.grid_for(small_from_planes(planes(frame), frame_spec(frame, video, request.output)))
+
+    graphics_table = bake(nothing, video.color, form, STACK_SIZE)
+    return GridExpander(shots, float(video.frame_rate or 25), stack_of, predict, mask_of, graphics_table)

@@ -1,4 +1,4 @@
-"""From analysis to plan by rules ("rules-1"): restoration where it pays, and the models worth trying, best first."""
+"""From analysis to plan by rules ("rules-2"): restoration where it pays, and the models worth trying, best first."""
 
 from __future__ import annotations
 
@@ -12,20 +12,31 @@ from toolchain.errors import UsageError
 from toolchain.models.restore_strength import compression_strength, softness_strength
 from toolchain.models.spec import COST_ORDER, Controls, ModelSpec
 
-POLICY = "rules-1"
+POLICY = "rules-2"
 DO_NOTHING = "direct203"
 REFERENCE_WHITE_NITS = 203.0
 EXPLORE_EPSILON = 0.04
 """Explore mode gives this much of the probability, in equal parts, to the eligible models that are not first."""
 
 # Where each model starts: how often it is right when nothing special is known of the content.
-BASE_SCORE = {"spline": 1.0, "bt2446c": 0.8, "bt2446a": 0.7, "bt2446b": 0.6, DO_NOTHING: 0.2}
+# lumen-shot and lumen-fixed stand where they came out against held-out masters (docs/sdr2hdr.md).
+BASE_SCORE = {
+    "lumen-shot": 1.05,
+    "spline": 1.0,
+    "lumen-fixed": 0.85,
+    "bt2446c": 0.8,
+    "bt2446a": 0.7,
+    "bt2446b": 0.6,
+    DO_NOTHING: 0.2,
+}
 OTHER_MODEL_SCORE = 0.5
 PREFERRED_SCORE = 0.8
 """Added for a model that the profile prefers: enough to lead by, unless several rules speak against it."""
 LOWER_PEAK_SHARE = 0.5  # of the headroom above 203 nits that is left where expansion would show defects
 BASE_REASON = {
+    "lumen-shot": "learned from graded masters how a shot like this was brighter",
     "spline": "follows each shot's own highlights",
+    "lumen-fixed": "the curve that fits graded masters best on the whole",
     "bt2446c": "gives back a filmic highlight roll-off",
     "bt2446a": "suits a graded picture with its highlights intact",
     "bt2446b": "expands little and safely",

@@ -16,6 +16,7 @@ from toolchain.color.tonescale import bt2390_eetf
 from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_eotf
 from toolchain.models.anchor import anchored
 from toolchain.models.curves import BT2020_WEIGHTS, grey_nits, largest_component, luminance, smoothstep
+from toolchain.models.lumen_local import LumenLocal
 from toolchain.models.registry import check_parameters, get_model
 from toolchain.models.spec import Controls, FloatArray, PixelFunction, ShotContext
 
@@ -38,8 +39,12 @@ def bind_guarded(model_id: str, shot: ShotContext | None, controls: Controls) ->
     """The model as the pipeline and the command line use it: native, then anchored, saturated and guarded.
 
     A model honours the controls its data sheet names: `direct203` names none and stays doing nothing under any
-    control but the cap. Raises UsageError for an unknown model and for `controls.extra` it does not take.
+    control but the cap. A model that is not pointwise takes a picture (H, W, 3). Raises UsageError for an unknown
+    model and for `controls.extra` it does not take.
     """
+    model = get_model(model_id)
+    if isinstance(model, LumenLocal):  # its guards lie under the gain, in every table of the stack
+        return model.bind_image(shot, controls)
     return guarded(bind_unguarded(model_id, shot, controls), controls)
 
 

@@ -14,6 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from toolchain.errors import AgentError, UsageError
+from toolchain.models.lumen import LumenFixed, LumenShot
+from toolchain.models.lumen_local import LumenLocal
 from toolchain.models.neural import NeuralModel
 from toolchain.models.operators import Bt2446A, Direct203, bt2446b, bt2446c
 from toolchain.models.spec import ModelSpec, PointwiseModel
@@ -28,6 +30,9 @@ EXPAND: tuple[tuple[str, Factory], ...] = (
     ("bt2446b", bt2446b),
     ("bt2446c", bt2446c),
     ("spline", Spline),
+    ("lumen-fixed", LumenFixed),
+    ("lumen-shot", LumenShot),
+    ("lumen-local", LumenLocal),
     ("agcm", NeuralModel),
     ("hdrtvnetpp", NeuralModel),
     ("hdrtvnetpp-hr", NeuralModel),
@@ -38,7 +43,7 @@ EXPAND: tuple[tuple[str, Factory], ...] = (
     ("itmlut-davinci", NeuralModel),
 )
 
-RESTORE: tuple[str, ...] = ("deinterlace", "deblock", "denoise", "deband", "sharpen")
+RESTORE: tuple[str, ...] = ("deinterlace", "codec-clean", "deblock", "denoise", "deband", "clarity", "sharpen")
 """In the order they run when a plan asks for several: defects of the coder first, sharpening last."""
 
 
