@@ -76,8 +76,13 @@ def _panorama(path: Path) -> Signal:
     return grade(nits * np.float32(60 / np.quantile(part.mean(axis=-1), 0.6)), GradeRecipe(peak_nits=2000.0))
 
 
-def _frame(codes: NDArray[np.uint8]) -> Frame:
-    frame = Frame.from_ndarray(codes, "yuv420p")
+def _frame(codes: NDArray[Any], bits: int) -> Frame:
+    """Packed 4:2:0 in 10-bit codes -> a frame of that depth."""
+    whole = np.rint(codes * 2 ** (bits - 10)).astype(np.uint16)
+    frame = Frame(WIDTH, HEIGHT, f"yuv420p{bits}le")
+    chroma = whole[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
+    for view, plane in zip(planes(frame), (whole[:HEIGHT], *chroma), strict=True):
+        view[:] = plane
     frame.pts, frame.time_base, frame.color_range = 0, Fraction(1, 25), 1
     return frame
 
@@ -144,6 +149,7 @@ def compare(photographs: Path) -> list[dict[str, Any]]:
     rows = []
     for name, signal in skies(photographs).items():
         clean = to_packed(signal)
+        rows.append(_row(name, "never in 8 bits", "input", measure(clean, _frame(clean, 12), as_is)))
         eight = to_eight_bits(clean)
         delivered = {
             "8 bits": eight,
@@ -151,10 +157,13 @@ def compare(photographs: Path) -> list[dict[str, Any]]:
         }
         for delivery, codes in delivered.items():
             for method, run in METHODS.items():
-                values = measure(clean, _frame(codes), run)
-                known = {key: round(value, 3) for key, value in values.items() if np.isfinite(value)}
-                rows.append({"sky": name, "delivery": delivery, "method": method, **known})
+                rows.append(_row(name, delivery, method, measure(clean, _frame(codes * 4.0, 10), run)))
     return rows
+
+
+def _row(sky: str, delivery: str, method: str, values: dict[str, float]) -> dict[str, Any]:
+    known = {key: round(value, 3) for key, value in values.items() if np.isfinite(value)}
+    return {"sky": sky, "delivery": delivery, "method": method, **known}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -163,12 +172,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for key in dict.fromkeys((row["sky"], row["delivery"]) for row in rows):
-        by_method = {row["method"]: row for row in rows if (row["sky"], row["delivery"]) == key}
+        found = [row for row in rows if (row["sky"], row["delivery"]) == key]
         cells = [
-            " / ".join(f"{by_method[method][column]:.1f}" for method in METHODS)
+            " / ".join(f"{row[column]:.1f}" for row in found)
             for column in ("cambi", "cambi_spline", "cambi_bt2446a", "psnr_y_db")
         ]
-        texture = " / ".join(f"{by_method[m]['texture']:.3f}" for m in METHODS if "texture" in by_method[m])
+        texture = " / ".join(f"{row['texture']:.3f}" for row in found if "texture" in row)
         lines.append(f"| {', '.join(key)} | {' | '.join(cells)} | {texture} |")
     return "\n".join(lines)
 

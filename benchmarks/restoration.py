@@ -65,11 +65,11 @@ DAMAGED = ("coding", "noise", "clean")
 FILTERS = (
     Filter("deblock", ("coding", "clean"), {t: catalogue("deblock", threshold=t) for t in (0.015, 0.03, 0.06)}),
     Filter("spp", ("coding", "clean"), {qp: f"spp=quality=4:qp={qp}" for qp in (2, 5, 10)}),
-    Filter("fftdnoiz", DAMAGED, {s: catalogue("denoise", sigma=s) for s in (0.7, 1.5, 3.0, 6.0)}),
-    Filter("nlmeans", DAMAGED, {s: f"nlmeans=s={s}:p=5:r=9" for s in (1.5, 3, 6)}),
-    Filter("hqdn3d", DAMAGED, {s: f"hqdn3d={s}" for s in (1, 2, 4, 8)}, temporal=True),
-    Filter("bm3d", DAMAGED, {s: f"bm3d=sigma={s}" for s in (1, 2.5, 6)}),
-    Filter("unsharp", ("soft",), {a: f"unsharp=5:5:{a}:5:5:0" for a in (0.4, 0.8, 1.4)}),
+    Filter("fftdnoiz", DAMAGED, {s: catalogue("denoise", sigma=s) for s in (0.7, 1.5, 3.0, 5.0, 8.0)}),
+    Filter("nlmeans", DAMAGED, {s: f"nlmeans=s={s}:p=5:r=9" for s in (1.5, 3, 6, 10)}),
+    Filter("hqdn3d", DAMAGED, {s: f"hqdn3d={s}" for s in (1, 2, 4, 8, 14)}, temporal=True),
+    Filter("bm3d", DAMAGED, {s: f"bm3d=sigma={s}" for s in (1, 2.5, 6, 14, 28)}),
+    Filter("unsharp", ("soft",), {a: f"unsharp=5:5:{a}:5:5:0" for a in (0.4, 0.8, 1.4, 2.0)}),
     Filter("cas", ("soft",), {s: f"cas=strength={s}:planes=1" for s in (0.2, 0.5, 0.8)}),
 )
 

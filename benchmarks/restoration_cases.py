@@ -9,11 +9,14 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from toolchain.color.primaries import conversion_matrix
@@ -149,10 +152,7 @@ def damages() -> dict[str, tuple[str, Damage]]:
     for name, electrons in FULL_WELLS.items():
         cases[f"camera noise, {name}"] = ("noise", _per_frame(_noise(electrons)))
     for sigma in (0.8, 1.2):
-        cases[f"soft, Gaussian {sigma} px"] = (
-            "soft",
-            _per_frame(lambda s, _, sigma=sigma: cv2.GaussianBlur(s, (0, 0), sigma)),
-        )
+        cases[f"soft, Gaussian {sigma} px"] = ("soft", _per_frame(partial(_blurred, sigma_px=sigma)))
     cases["soft, from 2/3 size"] = ("soft", _per_frame(_enlarged))
     return cases
 
@@ -168,9 +168,13 @@ def _per_frame(change: Callable[[Signal, np.random.Generator], Signal]) -> Damag
     return damaged
 
 
+def _blurred(signal: Signal, _: np.random.Generator, sigma_px: float) -> Signal:
+    return cv2.GaussianBlur(signal, (0, 0), sigma_px).astype(np.float32, copy=False)
+
+
 def _enlarged(signal: Signal, _: np.random.Generator) -> Signal:
     small = cv2.resize(signal, (round(WIDTH / 1.5), round(HEIGHT / 1.5)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
 
 
 def _noise(full_well: float) -> Callable[[Signal, np.random.Generator], Signal]:
@@ -196,7 +200,7 @@ def _mosaicked(error: Signal) -> Signal:
     mosaic = levels[..., 1].copy()
     mosaic[::2, ::2], mosaic[1::2, 1::2] = levels[::2, ::2, 0], levels[1::2, 1::2, 2]
     rgb = cv2.cvtColor(mosaic, cv2.COLOR_BayerRGGB2RGB)
-    return (rgb.astype(np.float32) - 32768) / 20000
+    return ((rgb - 32768.0) / 20000).astype(np.float32)
 
 
 def _coding(coder: str, crf: int) -> Damage:
@@ -210,11 +214,11 @@ def coded(frames: Sequence[NDArray[np.uint8]], coder: str, crf: int) -> list[NDA
         options = {**options, "x265-params": "log-level=none:pools=none:frame-threads=1"}
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
-        stream = container.add_stream(coder, rate=Fraction(25), options=options)
+        stream = cast(VideoStream, container.add_stream(coder, rate=Fraction(25), options=options))
         stream.height, stream.width, stream.pix_fmt = frames[0].shape[0] * 2 // 3, frames[0].shape[1], "yuv420p"
         for codes in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(codes, "yuv420p")))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
-        return [frame.to_ndarray() for frame in container.decode(video=0)]
+    with av.open(file, "r") as decoded:
+        return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in decoded.decode(video=0)]
