@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
-from toolchain.models.lumen import Numbers, control_vector, vector_limits
+from toolchain.models.lumen import Numbers, control_vector, shipped_numbers, vector_limits
 from toolchain.models.networks.lumen import LumenShotNetwork
 from toolchain.models.spec import Controls
 from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta, fold_of, load_training, title_files
@@ -39,6 +39,7 @@ class ItmConfig(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="of the model: its files are named after it")
     model: Literal["fixed", "shot"]
+    base_numbers: Path | None = Field(default=None, description="`shot`: what it changes; None: the shipped ones")
     steps: int = Field(gt=0)
     batch: int = Field(default=48, gt=0)
     pixels: int = Field(default=320, gt=0, description="of each picture, in the loss of one step")
@@ -98,16 +99,24 @@ class FixedPredictor(nn.Module):
 Predictor = FixedPredictor | LumenShotNetwork
 
 
-def build(config: ItmConfig, base: Numbers | None) -> Predictor:
-    """The untrained model. `base`: the numbers of `lumen-fixed`, needed by `shot` (UsageError without)."""
+def build(config: ItmConfig, base: Numbers | None = None) -> Predictor:
+    """The untrained model. `base`: the numbers that `shot` changes, otherwise those that the recipe names."""
     torch.manual_seed(config.seed)
     if config.model == "fixed":
         return FixedPredictor()
-    if base is None:
-        raise UsageError(f"{config.name} is trained as a change of lumen-fixed: give the numbers of that one.")
     network = LumenShotNetwork(config.dropout)
-    network.base.copy_(torch.tensor(base.vector(), dtype=torch.float32))
+    numbers = base or _base_numbers(config)
+    network.base.copy_(torch.tensor(numbers.vector(), dtype=torch.float32))
     return network
+
+
+def _base_numbers(config: ItmConfig) -> Numbers:
+    if config.base_numbers is None:
+        return shipped_numbers()
+    try:
+        return Numbers.model_validate_json(config.base_numbers.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"{config.base_numbers} does not hold the numbers of lumen-fixed: {error}") from error
 
 
 # One step

@@ -152,8 +152,11 @@ def test_shot_training_runs_and_its_weights_load_strictly(data, tmp_path):
     network = LumenShotNetwork().eval()
     network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()}, strict=True)
     np.testing.assert_allclose(weights["base"], base.vector(), rtol=1e-6)
-    with pytest.raises(UsageError, match="lumen-fixed"):
-        train(config, data, tmp_path / "no_base")
+    shipped = recipe.build(config)
+    np.testing.assert_allclose(shipped.state_dict()["base"], lumen.shipped_numbers().vector(), rtol=1e-6)
+    (tmp_path / "bad.json").write_text('{"contrast": [1]}')
+    with pytest.raises(UsageError, match=r"bad\.json does not hold"):
+        recipe.build(config.model_copy(update={"base_numbers": tmp_path / "bad.json"}))
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(data, tmp_path):
