@@ -89,10 +89,15 @@ def gain_members(expand: PixelFunction, controls: Controls) -> tuple[PixelFuncti
 
 
 def image_function(members: Sequence[PixelFunction], grid_of: Callable[[Picture], Values]) -> PixelFunction:
-    """(H, W, 3) display-linear BT.2020 -> nits: the two members each pixel lies between, mixed as PQ signals."""
+    """(H, W, 3) display-linear BT.2020 -> nits: the two members each pixel lies between, mixed as PQ signals.
+
+    Colours that are no picture, (N, 3), get no gain.
+    """
 
     def expand(rgb: FloatArray) -> FloatArray:
         rgb = np.asarray(rgb, dtype=np.float64)
+        if rgb.ndim != 3:
+            return members[GAINS_EV.index(0.0)](rgb)
         signal = bt1886_eotf_inverse(np.clip(convert(rgb, "bt2020", "bt709"), 0.0, 1.0))
         value = slice_grid(grid_of(rgb.astype(np.float32)), guide_signal(signal))
         mixed = np.zeros_like(rgb)

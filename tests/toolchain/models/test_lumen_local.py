@@ -121,6 +121,12 @@ def test_no_gain_is_the_curve_itself():
     np.testing.assert_allclose(nits, MEMBERS[2](rgb), rtol=1e-6, atol=1e-6)
 
 
+def test_colours_without_a_picture_get_no_gain():
+    colours = np.random.default_rng(0).random((40, 3))
+    values = values_from_ev(np.full(GRID_SHAPE, 1.0))
+    np.testing.assert_array_equal(image_function(MEMBERS, lambda picture: values)(colours), MEMBERS[2](colours))
+
+
 def test_a_constant_gain_is_that_gain():
     rgb = np.random.default_rng(0).random((12, 20, 3)) * 0.2
     values = values_from_ev(np.full(GRID_SHAPE, 0.75))
