@@ -64,13 +64,13 @@ def catalogue(model_id: str, **parameters: float) -> str:
 DAMAGED = ("coding", "noise", "clean")
 FILTERS = (
     Filter("deblock", ("coding", "clean"), {t: catalogue("deblock", threshold=t) for t in (0.015, 0.03, 0.06)}),
-    Filter("spp", ("coding", "clean"), {qp: f"spp=quality=4:qp={qp}" for qp in (2, 5, 10)}),
-    Filter("fftdnoiz", DAMAGED, {s: catalogue("denoise", sigma=s) for s in (0.7, 1.5, 3.0, 5.0, 8.0)}),
-    Filter("nlmeans", DAMAGED, {s: f"nlmeans=s={s}:p=5:r=9" for s in (1.5, 3, 6, 10)}),
-    Filter("hqdn3d", DAMAGED, {s: f"hqdn3d={s}" for s in (1, 2, 4, 8, 14)}, temporal=True),
+    Filter("spp", ("coding", "clean"), {qp: f"spp=quality=4:qp={qp}" for qp in (1, 2, 5, 10)}),
+    Filter("fftdnoiz", DAMAGED, {s: catalogue("denoise", sigma=s) for s in (0.4, 0.7, 1.5, 3.0, 5.0, 8.0)}),
+    Filter("nlmeans", DAMAGED, {s: f"nlmeans=s={s}:p=5:r=9" for s in (1, 1.5, 3, 6, 10)}),
+    Filter("hqdn3d", DAMAGED, {s: f"hqdn3d={s}" for s in (0.5, 1, 2, 4, 8, 14)}, temporal=True),
     Filter("bm3d", DAMAGED, {s: f"bm3d=sigma={s}" for s in (1, 2.5, 6, 14, 28)}),
-    Filter("unsharp", ("soft",), {a: f"unsharp=5:5:{a}:5:5:0" for a in (0.4, 0.8, 1.4, 2.0)}),
-    Filter("cas", ("soft",), {s: f"cas=strength={s}:planes=1" for s in (0.2, 0.5, 0.8)}),
+    Filter("unsharp", ("soft",), {a: f"unsharp=5:5:{a}:5:5:0" for a in (0.4, 0.8, 1.4, 2.0, 3.0)}),
+    Filter("cas", ("soft",), {s: f"cas=strength={s}:planes=1" for s in (0.2, 0.5, 0.8, 1)}),
 )
 
 
@@ -179,10 +179,19 @@ def judge(name: str, group: str, damage: Callable[..., Any], sequences: Sequence
             tried = {s: table(run_filter(method, damaged, filters)) for s, filters in choices.items()}
             best = max(tried, key=lambda strength: tried[strength][:, 0].mean())
             found[method.name] = (f"{best:g}", tried[best])
+    rival = max(list(found)[1:], key=lambda method: found[method][1][:, 0].mean())
     for model_id in installed_networks():
         if model_id in NETWORK_OF[group]:
             found[model_id] = ("measured", table([run_network(model_id, frames[SHOWN]) for frames in damaged]))
-    return [_row(name, group, method, *result, as_is, kept) for method, result in found.items()]
+    rows = [_row(name, group, method, *result, as_is, kept) for method, result in found.items()]
+    for row in rows:
+        if row["method"] in NETWORKS:
+            ahead = found[row["method"]][1][:, 0] - found[rival][1][:, 0]
+            row["beside_best_filter"] = {
+                "filter": rival,
+                "psnr_y_db": [round(value, 3) for value in interval(ahead, [s.source for s in kept])],
+            }
+    return rows
 
 
 def _row(
@@ -220,12 +229,20 @@ def markdown(rows: Sequence[dict[str, Any]], group: str) -> str:
     names = list(dict.fromkeys(r["damage"] for r in rows if r["group"] == group))
     methods = list(dict.fromkeys(r["method"] for r in rows if r["group"] == group and r["method"] != "input"))
     by_key = {(r["damage"], r["method"]): r for r in rows}
-    lines = [f"| {group} | input | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    last = [] if group == "clean" else ["beside the best filter"]
+    lines = [f"| {' | '.join([group, 'input', *methods, *last])} |", "|---" * (len(methods) + 2 + len(last)) + "|"]
     for name in names:
         given = by_key[name, "input"]
         cells = [_cell(by_key[name, method]) for method in methods]
-        lines.append(f"| {name} | {given['psnr_y_db']:.2f} dB, {given['ssim']:.4f} | {' | '.join(cells)} |")
+        ahead = "; ".join(_ahead(by_key[name, method]) for method in methods if method in NETWORKS)
+        shown = [f"{given['psnr_y_db']:.2f} dB, {given['ssim']:.4f}", *cells, *[ahead][: len(last)]]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def _ahead(row: dict[str, Any]) -> str:
+    mean, low, high = row["beside_best_filter"]["psnr_y_db"]
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f}), {row['beside_best_filter']['filter']}"
 
 
 def _cell(row: dict[str, Any]) -> str:
