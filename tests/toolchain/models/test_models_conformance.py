@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.catalogue import BUILT_IN
+from toolchain.color.ictcp import delta_e_itp
 from toolchain.color.primaries import luminance_coefficients
-from toolchain.color.transfer import pq_eotf_inverse
 from toolchain.models.guards import bind_guarded
 from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, PixelFunction, ShotContext, ShotTone
@@ -92,16 +92,20 @@ def test_any_picture_stays_finite_and_within_zero_and_peak(model_id, rgb, peak_n
     assert np.isfinite(nits).all()
     assert nits.min() >= 0
     assert nits.max() <= peak_nits
-    again = bind_guarded(model_id, tone, controls)(rgb.reshape(1, 17, 3))
-    np.testing.assert_allclose(again[0], nits, rtol=1e-12, atol=1e-9)
+    if get_spec(model_id).pointwise:
+        again = bind_guarded(model_id, tone, controls)(rgb.reshape(1, 17, 3))
+        np.testing.assert_allclose(again[0], nits, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("model_id", EXPAND)
 def test_a_small_step_of_input_never_jumps_in_output(model_id):
-    """Along lines through the colour cube no 10-bit step of signal moves the output by more than 0.02 of PQ."""
+    """Along lines through the colour cube no 10-bit step of signal moves the output by more than 2 dE-ITP.
+
+    Not in PQ of R, G and B by themselves: a component that leaves zero beside a bright one jumps there unseen.
+    """
     steps = np.linspace(0, 1, 877)[:, np.newaxis]
     expand = bind_guarded(model_id, None, Controls())
     rng = np.random.default_rng(11)
     for start, end in rng.random((20, 2, 3)):
-        signal = np.maximum(start + (end - start) * steps, 0.02)
-        assert np.abs(np.diff(pq_eotf_inverse(expand(signal**2.4)), axis=0)).max() < 0.02
+        nits = expand(np.maximum(start + (end - start) * steps, 0.02) ** 2.4)
+        assert delta_e_itp(nits[1:], nits[:-1]).max() < 2
