@@ -203,7 +203,7 @@ class LumenShot:
         """The mean over the key frames of what the network says of each."""
         small = np.stack([small_picture(picture) for picture in pictures])
         conditions = np.repeat(control_vector(controls)[np.newaxis], len(pictures), axis=0)
-        run = self.run or _session_run(self.spec.id, controls.runtime)
+        run = self.run or session_run(self.spec.id, controls.runtime)
         vectors = np.concatenate(
             [
                 run({"small": small[i : i + 1], "controls": conditions[i : i + 1]})["numbers"]
@@ -228,7 +228,8 @@ def control_vector(controls: Controls) -> NDArray[np.float32]:
     return np.array([peak, ((controls.mid_gain_ev or 0.0) + 2) / 4], dtype=np.float32)
 
 
-def _session_run(model_id: str, runtime: RuntimeName | None) -> Run:
+def session_run(model_id: str, runtime: RuntimeName | None) -> Run:
+    """The model's `condition` graph in the session that this process shares."""
     from toolchain.models.sessions import session
 
     return session(model_id, "condition", runtime).run

@@ -19,8 +19,16 @@ from toolchain.color.primaries import convert
 from toolchain.color.transfer import bt1886_eotf, bt1886_eotf_inverse, pq_eotf, pq_eotf_inverse
 from toolchain.color.ycbcr import code_range, ycbcr_to_rgb_matrix
 from toolchain.gain_grid import guide_signal, slice_grid
-from toolchain.models.lumen import SMALL_SIZE, LumenShot, Run, small_picture
-from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, PixelFunction, ShotContext
+from toolchain.models.lumen import SMALL_SIZE, LumenShot, Run, session_run, small_picture
+from toolchain.models.spec import (
+    Controls,
+    FloatArray,
+    ModelSpec,
+    Picture,
+    PixelFunction,
+    RuntimeName,
+    ShotContext,
+)
 
 if TYPE_CHECKING:
     from toolchain.kernel import FrameSpec  # brings the compiler
@@ -51,9 +59,12 @@ class LumenLocal:
         """The pointwise base alone, without any gain."""
         return self._curve().bind(shot, controls)
 
-    def grid_for(self, small: NDArray[np.float32]) -> Values:
-        """(3, 144, 256) BT.709 R'G'B' in [0, 1] (`lumen.small_picture`, or `small_from_planes`) -> the grid."""
-        run = self.run or _session_run(self.spec.id)
+    def grid_for(self, small: NDArray[np.float32], runtime: RuntimeName | None = None) -> Values:
+        """(3, 144, 256) BT.709 R'G'B' in [0, 1] (`lumen.small_picture`, or `small_from_planes`) -> the grid.
+
+        `runtime`: as in `Controls`.
+        """
+        run = self.run or session_run(self.spec.id, runtime)
         return values_from_ev(run({"small": np.ascontiguousarray(small[np.newaxis], dtype=np.float32)})["numbers"][0])
 
     def bind_image(self, shot: ShotContext | None, controls: Controls) -> PixelFunction:
@@ -61,7 +72,7 @@ class LumenLocal:
         from toolchain.models.guards import bind_unguarded
 
         members = gain_members(bind_unguarded(self.spec.id, shot, controls), controls)
-        return image_function(members, lambda picture: self.grid_for(small_picture(picture)))
+        return image_function(members, lambda picture: self.grid_for(small_picture(picture), controls.runtime))
 
     def _curve(self) -> LumenShot:
         if self.curve is not None:
@@ -140,9 +151,3 @@ def _rgb_signal(codes: FloatArray, spec: FrameSpec) -> FloatArray:
         return planar[..., [2, 0, 1]]
     chroma = (codes[..., 1:] - c_offset) / c_scale
     return np.concatenate([planar[..., :1], chroma], axis=-1) @ ycbcr_to_rgb_matrix(spec.color.matrix).T
-
-
-def _session_run(model_id: str) -> Run:
-    from toolchain.models.sessions import session
-
-    return session(model_id, "condition").run

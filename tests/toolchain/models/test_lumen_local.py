@@ -24,6 +24,7 @@ from toolchain.models.lumen_local import (
     values_from_ev,
 )
 from toolchain.models.networks.lumen_local import GRID_SHAPE, LEAST_CONTRAST, REACH_EV, LumenLocalNetwork
+from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ModelSpec
 from toolchain.video.facts import ColorInterpretation
 
@@ -192,3 +193,16 @@ def test_the_shipped_weights_are_those_of_the_data_sheet():
     network.load_state_dict(load(data), strict=True)
     with torch.no_grad():
         assert network.condition(torch.zeros(1, 3, 144, 256)).abs().max() == 0  # a black frame is left alone
+
+
+def test_the_grid_is_computed_where_the_controls_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def session_run(model_id: str, runtime: str | None):
+        asked.append((model_id, runtime))
+        return lambda inputs: {"numbers": np.zeros((1, *GRID_SHAPE), np.float32)}
+
+    monkeypatch.setattr("toolchain.models.lumen_local.session_run", session_run)
+    expand = LumenLocal(get_spec("lumen-local")).bind_image(None, Controls(runtime="onnxruntime"))
+    expand(np.full((18, 32, 3), 0.2))
+    assert asked == [("lumen-local", "onnxruntime")]
