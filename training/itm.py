@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from toolchain.models.spec import Controls
 from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta, fold_of, load_training, title_files
 from training.itm_model import expand
 from training.losses import delta_e_itp, pu21_psnr
+from training.recipe import load_recipe
 
 # Configuration
 
@@ -71,10 +71,7 @@ class ItmConfig(BaseModel):
 
 def load_config(path: Path) -> ItmConfig:
     """A recipe file against its class. UsageError says what does not fit."""
-    try:
-        return ItmConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path} is no recipe of an SDR-to-HDR training: {error}") from error
+    return load_recipe(path, ItmConfig, "an SDR-to-HDR training")
 
 
 # The model: numbers for each picture

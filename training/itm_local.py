@@ -15,8 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,6 +33,7 @@ from training.itm_data import PairMeta, read_title, title_files
 from training.itm_local_data import CurveOf, LocalBatch, LocalSet, load_set
 from training.itm_model import expand, gain_curves
 from training.losses import delta_e_itp, pu21_psnr
+from training.recipe import load_recipe
 
 # Configuration
 
@@ -77,10 +77,7 @@ class LocalConfig(BaseModel):
 
 def load_config(path: Path) -> LocalConfig:
     """A recipe file against its class. UsageError says what does not fit."""
-    try:
-        return LocalConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path} is no recipe of a local SDR-to-HDR training: {error}") from error
+    return load_recipe(path, LocalConfig, "a local SDR-to-HDR training")
 
 
 def curve_of(config: LocalConfig) -> CurveOf:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_eotf_inverse
 from toolchain.errors import InputError
-from training.data.itm_grades import anchor_master
-from training.data.itm_photos import photo_titles
-from training.data.itm_sources import Source
-from training.data.ultrahdr import read_ultrahdr
-from training.itm_data import SIZE, PairMeta, read_title
+from training.itm_data import DEFAULT_PEAK_NITS, SIZE, PairMeta, read_title
 
 CurveOf = Callable[[Tensor, Tensor], Tensor]
 """((N, 3, 144, 256) signal, (N,) peaks) -> (N, 22) numbers of toolchain.models.lumen: the curve under the gain."""
@@ -76,7 +69,8 @@ class LocalSet:
         place = torch.stack([row / (SIZE[0] - 1), column / (SIZE[1] - 1)], -1)
         at = pick[..., None].expand(-1, -1, 3)
         sdr, hdr = whole.flatten(1, 2).gather(1, at), self.hdr[index].flatten(1, 2).gather(1, at)
-        peaks = torch.tensor([self.metas[i].peak_nits for i in chosen], dtype=torch.float32)
+        # Never the pair's own peak: it is measured on the truth, and nobody has it when a picture is expanded.
+        peaks = torch.full((len(index),), DEFAULT_PEAK_NITS)
         return LocalBatch(small, sdr.float() / 255, hdr.float(), place, self.curve[index], peaks)
 
     def _weights(self, shares: Sequence[float]) -> NDArray[np.float64]:
@@ -120,63 +114,9 @@ def load_set(
     if not metas:
         raise InputError(f"None of {len(files)} titles holds a pair that this training may see: name other splits.")
     pictures, truth = (torch.from_numpy(np.concatenate(parts)) for parts in (sdr, hdr))
-    peaks = torch.tensor([meta.peak_nits for meta in metas], dtype=torch.float32)
     with torch.no_grad():
         curves = [
-            curve_of(part.permute(0, 3, 1, 2).float() / 255, peak)
-            for part, peak in zip(pictures.split(32), peaks.split(32), strict=True)
+            curve_of(part.permute(0, 3, 1, 2).float() / 255, torch.full((len(part),), DEFAULT_PEAK_NITS))
+            for part in pictures.split(32)
         ]
     return LocalSet(pictures, truth, torch.cat(curves), metas)
-
-
-def write_photo_crops(photographs: Path, count: int, folder: Path) -> list[Path]:
-    """Every gain-map photograph below `photographs` as a title of `count` pairs in `folder`, mid-tones anchored.
-
-    Windows of 35 to 100 % of the picture, mirrored, stretched and exposed differently. Exposure multiplies SDR and
-    HDR alike, so that what relates them stays; where it takes SDR over white, it clips, as a camera does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for source in photo_titles(photographs):
-        light, nits = read_ultrahdr(source.files[0], reduction=2)
-        rng = np.random.default_rng(sum(source.title.encode()))
-        crops = [_crop(light, nits, rng) for _ in range(count)]
-        sdr = np.stack([codes for codes, _ in crops])
-        hdr = np.stack([truth for _, truth in crops]).astype(np.float16)
-        metas = [_meta(source, float(truth.max())) for truth in hdr]
-        path = folder / f"{source.title}.npz"
-        np.savez(path, sdr=sdr, hdr=hdr, meta=json.dumps(metas))
-        written.append(path)
-    return written
-
-
-def _meta(source: Source, peak_nits: float) -> dict[str, object]:
-    meta = PairMeta(
-        title=source.title,
-        source="ultrahdr",
-        category=source.category,
-        family="gainmap",
-        spatial=True,
-        peak_nits=max(peak_nits, REFERENCE_WHITE_NITS),
-    )
-    return meta.model_dump()
-
-
-def _crop(
-    light: NDArray[np.float32], nits: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """SDR codes and anchored HDR nits of one window."""
-    height, width = light.shape[:2]
-    rows = round(rng.uniform(0.35, 1.0) * min(height, width * SIZE[0] / SIZE[1]))
-    columns = min(width, round(rows * SIZE[1] / SIZE[0] * np.exp(rng.uniform(-0.15, 0.15))))
-    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-    exposure = np.float32(2 ** rng.uniform(-0.7, 0.3))
-    window = (slice(top, top + rows), slice(left, left + columns))
-    small_light, small_nits = (
-        cv2.resize(picture[window], SIZE[::-1], interpolation=cv2.INTER_AREA) * exposure for picture in (light, nits)
-    )
-    if rng.random() < 0.5:
-        small_light, small_nits = small_light[:, ::-1], small_nits[:, ::-1]
-    signal = bt1886_eotf_inverse(np.clip(small_light, 0, 1)).astype(np.float32)
-    codes = np.round(signal * 255).astype(np.uint8)
-    return codes, np.clip(anchor_master(signal, small_nits), 0, PQ_PEAK_NITS)

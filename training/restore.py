@@ -15,9 +15,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from toolchain.files import write_atomic
 from toolchain.models.networks.restore import Clarity, CodecClean, RestoreNetwork
 from toolchain.models.restore_strength import compression_strength, sigma_strength, softness_strength
 from training.data.restore_pairs import NUMBERS, Pairs, PairsConfig, build_pairs, load_pairs
+from training.recipe import load_recipe
 from training.restore_losses import psnr_db, restore_loss, ssim
 
 # Configuration
@@ -57,10 +57,7 @@ class RestoreConfig(BaseModel):
 
 def load_config(path: Path) -> RestoreConfig:
     """A recipe file against its class. UsageError says what does not fit."""
-    try:
-        return RestoreConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path} is no recipe of a restoration training: {error}") from error
+    return load_recipe(path, RestoreConfig, "a restoration training")
 
 
 def build(config: RestoreConfig) -> RestoreNetwork:

@@ -10,17 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.shared_data import shared_data
 from toolchain.errors import InputError, UsageError
 from toolchain.gain_grid import guide_signal, slice_grid
 from toolchain.models.lumen import Numbers, expand_with
 from toolchain.models.lumen_local import gain_members, image_function, values_from_ev
 from toolchain.models.networks.lumen_local import GRID_SHAPE
 from toolchain.models.spec import Controls
-from training.data.itm_grades import mid_gain_ev
-from training.itm_data import SIZE, read_title
+from training.itm_data import SIZE
 from training.itm_local import LocalConfig, gained, load_config, score, slice_gain, train
-from training.itm_local_data import LocalBatch, load_set, write_photo_crops
+from training.itm_local_data import LocalBatch, load_set
 from training.itm_model import sdr_light
 
 CURVE = Numbers(
@@ -152,17 +150,21 @@ def test_scores_are_of_the_curve_where_there_is_no_network(tmp_path):
     assert len(rows) == 2 and all(10 < row["psnr_db"] < 30 and row["gain_ev"] == 0 for row in rows)
 
 
-def test_photographs_become_anchored_crops(tmp_path):
-    shared_data("pairs", "ultrahdr")
-    folder = shared_data("pairs").parent
-    paths = write_photo_crops(folder, 2, tmp_path)
-    assert len(paths) == 3
-    pairs = read_title(paths[0])
-    assert pairs.sdr.shape == (2, *SIZE, 3) and all(
-        meta.source == "ultrahdr" and meta.spatial for meta in pairs.metas
-    )
-    for sdr, hdr in zip(pairs.sdr, pairs.hdr, strict=True):
-        assert abs(mid_gain_ev(sdr.astype(np.float32) / 255, hdr.astype(np.float32))) < 0.02
+def test_the_truths_own_peak_is_never_told(tmp_path):
+    data = write_pairs(tmp_path / "data", titles=1, count=2)
+    path = data / "fold0" / "t0.npz"
+    with np.load(path) as file:
+        sdr, hdr, metas = file["sdr"], file["hdr"], json.loads(str(file["meta"]))
+    np.savez(path, sdr=sdr, hdr=hdr, meta=json.dumps([{**meta, "peak_nits": 250.0} for meta in metas]))
+    told = []
+
+    def curve_of(small, peak_nits):
+        told.extend(peak_nits.tolist())
+        return CURVE_OF(small, peak_nits)
+
+    pairs = load_set([path], curve_of, lambda meta: True, 2)
+    batch = pairs.take(np.arange(2), np.zeros((2, 5), dtype=np.int64))
+    assert told == batch.peak_nits.tolist() == [1000.0, 1000.0]
 
 
 def test_the_shipped_recipe_is_one_and_a_misspelt_one_is_refused(tmp_path):

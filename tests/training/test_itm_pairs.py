@@ -247,7 +247,9 @@ def test_real_masters_and_photographs_become_pairs(tmp_path: Path) -> None:
         path = data.joinpath(*parts)
         path.parent.mkdir(parents=True)
         path.symlink_to(shared_data(*parts))
-    config = ItmDataConfig(titles=0, width=64, height=36, panorama_views=1, photograph_views=1, gain_map_views=2)
+    config = ItmDataConfig(
+        titles=0, width=64, height=36, panorama_views=1, photograph_views=1, gain_map_views=2, gain_map_crops=2
+    )
     manifest = build(config, tmp_path / "out", None, data)
     assert set(manifest["titles"]) == {"venice-sunset", "cannon", "photo-02"}
     assert "CC BY 4.0" in manifest["credits"]["ultrahdr"]
@@ -257,3 +259,7 @@ def test_real_masters_and_photographs_become_pairs(tmp_path: Path) -> None:
     assert photo.meta[0]["profile"] == "native"
     assert photo.meta[0]["spatial"]
     assert photo.hdr.max() > 300.0
+    crops = read_shard(tmp_path / "out" / "crops" / "photo-02.npz", "crops")
+    assert crops.sdr.shape == (2, 36, 64, 3)
+    for sdr, hdr in zip(crops.sdr, crops.hdr, strict=True):
+        assert abs(mid_gain_ev(sdr.astype(np.float32) / 255, hdr.astype(np.float32))) < 0.02

@@ -51,7 +51,7 @@ def test_an_unknown_key_is_refused(tmp_path):
         tiny_recipe(momentum=0.9)
     path = tmp_path / "broken.yaml"
     path.write_text("steps: [")
-    with pytest.raises(UsageError, match="no recipe"):
+    with pytest.raises(UsageError, match="cannot be read as a recipe"):
         load_config(path)
 
 

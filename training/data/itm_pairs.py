@@ -6,6 +6,7 @@
                                         meta: JSON, a list of N objects (`PairMeta`)
 
 Splits are fold0 to fold4 (procedural titles, by hash), `masters` (panoramas, photographs) and `photos` (gain maps).
+`crops` holds anchored crops of the titles of `photos`; the manifest, which lists a title once, leaves them out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from toolchain.color.arrays import FloatArray
 from toolchain.errors import UsageError
@@ -37,9 +37,10 @@ from training.data.itm_grades import (
     sample_compression,
     sample_recipe,
 )
-from training.data.itm_photos import photo_pairs, photo_titles
+from training.data.itm_photos import CROPS, photo_crops, photo_pairs, photo_titles
 from training.data.itm_shards import MANIFEST, PairMeta, Shard, load, read_shard, write_shard
 from training.data.itm_sources import CREDITS, Source, master_sources, procedural_sources
+from training.recipe import load_recipe
 
 __all__ = ["ItmDataConfig", "PairMeta", "Shard", "build", "build_from_yaml", "load"]
 
@@ -69,6 +70,8 @@ class ItmDataConfig(BaseModel):
     panorama_views: Annotated[int, Field(ge=0, le=64)] = 6
     photograph_views: Annotated[int, Field(ge=0, le=64)] = 3
     gain_map_views: Annotated[int, Field(ge=0, le=64)] = 12
+    gain_map_crops: Annotated[int, Field(ge=0, le=1000)] = 60
+    """Anchored crops of each gain-map photograph, in the split `crops`."""
     masters: bool = True
     """Use the photographs and panoramas below the data folder; False: procedural titles alone."""
 
@@ -80,11 +83,7 @@ def build_from_yaml(
     path: Path, folder: Path, data_folder: Path | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """`build` with the configuration of a YAML file; UsageError says what in it is wrong. Returns the manifest."""
-    try:
-        config = ItmDataConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{path} is not a usable data configuration: {error}") from error
-    return build(config, folder, progress, data_folder)
+    return build(load_recipe(path, ItmDataConfig, "a set of pairs"), folder, progress, data_folder)
 
 
 def build(
@@ -102,6 +101,9 @@ def build(
         path = folder / source.split / f"{source.title}.npz"
         if not path.exists():
             write_shard(path, _shard(source, config))
+        crops = folder / CROPS / f"{source.title}.npz"
+        if source.render is None and config.gain_map_crops and not crops.exists():
+            write_shard(crops, photo_crops(source, config.gain_map_crops, (config.width, config.height)))
         if progress is not None:
             progress(done, len(sources), source.title)
     manifest = _manifest(config, stamp, folder, sources)
@@ -173,7 +175,7 @@ def _grades(source: Source, config: ItmDataConfig, rng: np.random.Generator, mas
         modes = [local] * len(curves)
     else:
         plain: list[Local] = ["none"] * len(CURVES)
-        again = [SEEN_CURVES[int(rng.integers(len(SEEN_CURVES)))] for _ in range(3)]
+        again: list[Curve] = [SEEN_CURVES[int(rng.integers(len(SEEN_CURVES)))] for _ in range(3)]
         curves = [*SEEN_CURVES, *UNSEEN_CURVES, *again]
         modes = [*plain, "phone", "phone", "windows"]
     brightest, grades = float(masters.max()), []
