@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from training.data.sample import SampleInfo, write_sample
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's weights and compiled networks are neither seen nor added to: tests begin with an empty cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDR2HDR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
