@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.color.primaries import convert
 from toolchain.color.transfer import bt1886_eotf_inverse, pq_eotf
-from toolchain.models.networks.hazards import white_scale
+from toolchain.models.networks.hazards import trained_signal, white_scale
 from toolchain.models.sessions import session
 from toolchain.models.spec import Controls, FloatArray, ModelSpec, Picture, PixelFunction, RuntimeName, ShotContext
 from toolchain.runtimes.base import Session
@@ -57,16 +57,17 @@ class NeuralModel:
         numbers = self._numbers(shot, controls.runtime)
         render = self.open_session(self.spec.id, "render", controls.runtime, self._render_shape(shot))
         scale = np.float32(white_scale(self.spec.id))
-        flat_greys = None if self.spec.pointwise else _render_flat(render, GREY_RAMP, numbers)
+        looks_around = not self.spec.tiling or self.spec.overlap_px > 0
+        flat_greys = _render_flat(render, GREY_RAMP, numbers) if looks_around else None
 
         def expand(rgb: FloatArray) -> FloatArray:
-            signal = bt709_signal(rgb)
-            if flat_greys is None:
-                pq = _render_pixels(render, signal, numbers)
-            elif rgb.ndim == 3:
+            signal = trained_signal(self.spec.id, bt709_signal(rgb))
+            if rgb.ndim == 3 and not self.spec.pointwise:
                 pq = _render_picture(render, signal, numbers, self.spec)
-            else:
+            elif flat_greys is not None:
                 pq = _flat_colours(render, signal, numbers, flat_greys)
+            else:
+                pq = _render_pixels(render, signal, numbers)
             return pq_eotf(np.clip(pq * scale, 0, 1))
 
         return expand

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from toolchain.color.transfer import bt1886_eotf, pq_eotf_inverse
 from toolchain.models import neural
+from toolchain.models.networks import hazards
 from toolchain.models.neural import NeuralModel
 from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ModelSpec, ShotContext, ShotTone
@@ -113,3 +114,11 @@ def test_pixels_keep_their_order_over_chunks() -> None:
     signal = np.random.default_rng(3).random((3, 70000, 3)).astype(np.float32)
     pq = neural._render_pixels(Pointwise(), signal, np.zeros((1, 1), np.float32))
     np.testing.assert_array_equal(pq, signal * 0.5)
+
+
+def test_signals_that_nothing_trained_are_stepped_over() -> None:
+    codes = (np.arange(256) / 255).astype(np.float32)
+    np.testing.assert_array_equal(hazards.trained_signal("itmlut-tv1k", codes), codes)
+    between = np.array([0.4985, 0.4999, 0.5001, 0.501], np.float32)
+    np.testing.assert_array_equal(hazards.trained_signal("itmlut-tv1k", between), codes[[127, 127, 128, 128]])
+    np.testing.assert_array_equal(hazards.trained_signal("lsn", between), between)

@@ -11,7 +11,7 @@ import pytest
 from agent.stills import STILL_COLOR, expanded_still, still_context
 from tests.catalogue import PUBLISHED, installed
 from tests.shared_data import shared_data
-from toolchain.color.transfer import pq_eotf
+from toolchain.color.transfer import bt1886_eotf, pq_eotf
 from toolchain.kernel import FrameSpec, apply
 from toolchain.lut import OutputFormat, bake, exact, expand_still
 from toolchain.models.curves import grey_nits, luminance
@@ -89,6 +89,18 @@ def test_hazards_are_repaired(model_id: str, signal: np.ndarray) -> None:
     assert picture.max() <= 1000 * 1.001
     assert picture.min() >= 0
     assert np.median(luminance(picture)) > 1
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("model_id", ["itmlut-tv1k", "itmlut-davinci"])
+def test_greys_of_the_colour_tables_are_in_order_in_pictures_too(model_id: str) -> None:
+    """Every 10-bit code, 502 among them, which is exactly 0.5: a table has a vertex there that nothing trained."""
+    signals = (np.arange(64, 941) - 64) / 876
+    ramp = np.repeat(np.tile(bt1886_eotf(signals), (16, 1))[..., np.newaxis], 3, axis=2)
+    greys = luminance(bind_guarded(model_id, None, CONTROLS)(ramp))[0]
+    assert np.all(np.maximum.accumulate(greys) - greys <= 0.02 * greys)
+    at_mid, at_three_quarters = np.interp([0.5, 0.75], signals, greys)
+    assert at_three_quarters > 2 * at_mid  # a spike taken at its word would leave the greys above it flat
 
 
 @pytest.mark.usefixtures("cache")
