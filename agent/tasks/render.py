@@ -114,7 +114,8 @@ def _grid_expander(
         return tuple(bake(member, video.color, form, STACK_SIZE) for member in members)
 
     def predict(frame: av.VideoFrame) -> NDArray[np.float32]:
-        return model.grid_for(small_from_planes(planes(frame), frame_spec(frame, video, request.output)))
+        small = small_from_planes(planes(frame), frame_spec(frame, video, request.output))
+        return model.grid_for(small, controls.runtime)
 
     graphics_table = bake(nothing, video.color, form, STACK_SIZE)
     return GridExpander(shots, float(video.frame_rate or 25), stack_of, predict, mask_of, graphics_table)
