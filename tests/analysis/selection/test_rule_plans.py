@@ -74,7 +74,7 @@ def test_greedy_takes_the_first_and_explore_gives_the_others_a_share():
 @pytest.mark.parametrize(
     ("changes", "first"),
     [
-        ({}, "lumen-shot"),
+        ({}, "lumen-fixed"),
         ({"p50": 0.1}, "spline"),
         ({"flatness": 0.4, "saturation": 0.3}, "spline"),
         ({"clipped_share": 0.2, "p50": 0.6}, "bt2446b"),
