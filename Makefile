@@ -2,14 +2,15 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+DATA ?= ../shared/data
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-models train clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
 demo: .venv/installed ## render a short sample and turn it into HDR: demo/sample.hdr.mp4
 	@mkdir -p demo
@@ -28,6 +29,20 @@ lint: .venv/installed-dev ## check style, types and the direction of imports
 bench: .venv/installed-dev build/bench/1080p.mp4 ## run the benchmarks and write docs/benchmarks/*.json (half an hour)
 	$(BIN)/python -m benchmarks.colour_stage --out docs/benchmarks/colour_stage.json
 	$(BIN)/python -m benchmarks.process_cost build/bench/1080p.mp4 --out docs/benchmarks/process_cost.json
+
+bench-models: .venv/installed-dev ## compare models and runtimes and write docs/benchmarks/*.json; DATA=folder of the development data
+	$(BIN)/agent models bench --shapes 540p --frames 5 --out docs/benchmarks/models_bench.json
+	$(BIN)/python -m benchmarks.runtimes --out docs/benchmarks/runtime_parity.json
+	$(BIN)/python -m benchmarks.deband --data $(DATA) --out docs/benchmarks/deband.json
+	$(BIN)/python -m benchmarks.restoration --data $(DATA) --out docs/benchmarks/restoration.json
+
+train: .venv/installed-dev ## train our own models into build/train; DATA=folder of the development data (hours)
+	$(BIN)/agent train itm-data --config configs/training/itm_data.yaml --data $(DATA) --out build/train/pairs
+	$(BIN)/agent train itm --config configs/training/itm_fixed.yaml --data build/train/pairs --out build/train/fixed
+	$(BIN)/agent train itm --config configs/training/itm_shot.yaml --data build/train/pairs --out build/train/shot
+	$(BIN)/agent train itm --config configs/training/itm_local.yaml --data build/train/pairs --out build/train/local
+	$(BIN)/agent train restore --config configs/training/restore_codec_clean.yaml --data $(DATA)/hdr --out build/train/codec-clean
+	$(BIN)/agent train restore --config configs/training/restore_clarity.yaml --data $(DATA)/hdr --out build/train/clarity
 
 build/bench/1080p.mp4: .venv/installed-dev
 	@mkdir -p build/bench
