@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from toolchain.errors import EnvironmentNotReady, UsageError
+from toolchain.errors import UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
 from toolchain.models.lumen import Numbers, control_vector, shipped_numbers, vector_limits
@@ -27,6 +27,7 @@ from toolchain.models.spec import Controls
 from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta, fold_of, load_training, title_files
 from training.itm_model import expand
 from training.losses import delta_e_itp, pu21_psnr
+from training.plots import plot_lines
 from training.recipe import load_recipe
 
 # Configuration
@@ -190,7 +191,7 @@ def fit(
             emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = save_weights(state.average, out / config.name)
     plot(out / "metrics.jsonl", out / "metrics.png")
-    emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps", elapsed_s=0.0))
+    emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps"))
     return weights
 
 
@@ -278,22 +279,11 @@ def save_weights(model: Predictor, stem: Path) -> Path:
 
 
 def plot(metrics: Path, picture: Path) -> None:
-    """Training and validation PSNR over the steps. EnvironmentNotReady without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise EnvironmentNotReady(
-            "matplotlib is not installed: install sdr2hdr-agent[train] to plot a training."
-        ) from error
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(7, 4))
-    axes = figure.add_subplot(xlabel="step", ylabel="PU21-PSNR, dB")
-    for name in ("train_psnr_db", "val_psnr_db", "val_psnr_p5_db"):
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=name)
-    axes.legend()
-    figure.savefig(picture, dpi=100)
+    """Training and validation PSNR over the steps."""
+    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    names = ("train_psnr_db", "val_psnr_db", "val_psnr_p5_db")
+    lines = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
+    plot_lines(lines, "PU21-PSNR, dB", picture)
 
 
 def _rounded(values: object) -> object:

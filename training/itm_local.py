@@ -33,6 +33,7 @@ from training.itm_data import PairMeta, read_title, title_files
 from training.itm_local_data import CurveOf, LocalBatch, LocalSet, load_set
 from training.itm_model import expand, gain_curves
 from training.losses import delta_e_itp, pu21_psnr
+from training.plots import plot_lines
 from training.recipe import load_recipe
 
 # Configuration
@@ -195,7 +196,7 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
     weights = out / f"{config.name}.safetensors"
     write_atomic(weights, save({name: value.contiguous() for name, value in state.average.state_dict().items()}))
     plot_metrics(out / "metrics.jsonl", out / "metrics.png")
-    emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps", elapsed_s=0.0))
+    emit(StepCompleted(step=config.name, summary=f"{weights} after {config.steps} steps"))
     return weights
 
 
@@ -279,19 +280,11 @@ def validate(network: LumenLocalNetwork, pairs: dict[str, LocalSet]) -> dict[str
 
 
 def plot_metrics(metrics: Path, picture: Path) -> None:
-    """Every decibel of a metrics.jsonl over the steps. Without matplotlib (the `train` extra) there is no plot."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
+    """Every decibel of a metrics.jsonl over the steps."""
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    axes = (figure := Figure(figsize=(8, 5))).add_subplot(xlabel="step", ylabel="PU21-PSNR (dB)")
-    for name in sorted({key for row in rows for key in row if key.endswith("_db")}):
-        axes.plot(
-            [row["step"] for row in rows if name in row], [row[name] for row in rows if name in row], label=name
-        )
-    axes.legend()
-    figure.savefig(picture)
+    names = sorted({name for row in rows for name in row if name.endswith("_db")})
+    lines = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
+    plot_lines(lines, "PU21-PSNR, dB", picture)
 
 
 def _load(config: LocalConfig, data: Path) -> tuple[LocalSet, dict[str, LocalSet]]:

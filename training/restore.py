@@ -26,6 +26,7 @@ from toolchain.files import write_atomic
 from toolchain.models.networks.restore import Clarity, CodecClean, RestoreNetwork
 from toolchain.models.restore_strength import compression_strength, sigma_strength, softness_strength
 from training.data.restore_pairs import NUMBERS, Pairs, PairsConfig, build_pairs, load_pairs
+from training.plots import plot_lines
 from training.recipe import load_recipe
 from training.restore_losses import psnr_db, restore_loss, ssim
 
@@ -301,20 +302,13 @@ def _continues(config: RestoreConfig, earlier: RestoreConfig, done: int) -> bool
 
 def plot(out: Path) -> None:
     """metrics.png: the gain in PSNR by kind of damage over the steps of metrics.jsonl."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    figure, axis = pyplot.subplots(figsize=(8, 5))
-    for kind in lines[-1]["validation"]:
-        if kind != "clean":
-            rows = [line["validation"][kind] for line in lines]
-            gains = [row["psnr_out_db"] - row["psnr_in_db"] for row in rows]
-            axis.plot([line["step"] for line in lines], gains, label=kind)
-    axis.set(xlabel="step", ylabel="validation: gain in luma PSNR, dB")
-    axis.grid(alpha=0.3)
-    axis.legend()
-    figure.savefig(out / "metrics.png", dpi=100)
-    pyplot.close(figure)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = {
+        kind: [
+            (row["step"], row["validation"][kind]["psnr_out_db"] - row["validation"][kind]["psnr_in_db"])
+            for row in rows
+        ]
+        for kind in rows[-1]["validation"]
+        if kind != "clean"
+    }
+    plot_lines(lines, "validation: gain in luma PSNR, dB", out / "metrics.png")
