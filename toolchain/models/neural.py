@@ -41,6 +41,9 @@ GREY_RAMP = np.repeat(np.linspace(0, 1, 129, dtype=np.float32)[:, np.newaxis], 3
 """Greys whose flat fields are rendered once a shot; those between are interpolated. The guards ask for thousands."""
 TILE_SIDE = 1024
 
+LEAST_SIDE = 16
+"""Pictures that are smaller, or become so for the conditioner, are continued to it: `GraphSpec.least_size`."""
+
 
 @dataclass(frozen=True)
 class NeuralModel:
@@ -86,9 +89,8 @@ class NeuralModel:
             return CHUNK_SIDE, CHUNK_SIDE
         if shot is None:
             return None
-        multiple = self.spec.size_multiple
-        spans = [next(_tiles(*shot.full_size, self.spec))[1][axis] for axis in (0, 1)]
-        height, width = (-(-(span.stop - span.start) // multiple) * multiple for span in spans)
+        seen = next(_tiles(*shot.full_size, self.spec))[1]
+        height, width = (_padded_side(span.stop - span.start, self.spec.size_multiple) for span in seen)
         return height, width
 
     def _small(self, picture: Picture, full_size: tuple[int, ...]) -> Floats:
@@ -103,12 +105,13 @@ class NeuralModel:
         assert isinstance(network, SdrToHdrNetwork)  # noqa: S101 - the registry's networks of this task are
         signal = bt709_signal(picture)
         if signal.shape[:2] == tuple(full_size):
+            whole = _at_least(signal, LEAST_SIDE * network.condition_scale)
             with torch.inference_mode():
-                return network.shrink(torch.from_numpy(_planar(signal))).numpy()
+                return network.shrink(torch.from_numpy(_planar(whole))).numpy()
         height, width = (max(1, round(side / network.condition_scale)) for side in full_size)
         if width < signal.shape[1]:
             signal = cv2.resize(signal, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
-        return _planar(signal)
+        return _planar(_at_least(signal, LEAST_SIDE))
 
 
 def bt709_signal(rgb: FloatArray) -> Floats:
@@ -213,19 +216,33 @@ def _tiles(height: int, width: int, spec: ModelSpec) -> Iterator[tuple[Window, W
 
 
 def _spans(length: int, spec: ModelSpec) -> Iterator[tuple[slice, slice]]:
-    """Tiles along one side; what they see starts at a size multiple, where strided layers fall on the same grid."""
+    """Tiles along one side. All see equally much, for a runtime makes itself ready for each shape, and from a size
+    multiple on, where strided layers fall on the same grid."""
     multiple = spec.size_multiple
     margin = -(-spec.overlap_px // multiple) * multiple
-    step = TILE_SIDE // multiple * multiple
+    padded = -(-length // multiple) * multiple
+    count = -(-padded // TILE_SIDE)
+    step = -(-padded // (count * multiple)) * multiple
+    seen = min(step + 2 * margin, padded)
     for start in range(0, length, step):
-        end = min(start + step, length)
-        yield slice(start, end), slice(max(0, start - margin), min(length, end + margin))
+        first = min(max(0, start - margin), padded - seen)
+        yield slice(start, min(start + step, length)), slice(first, min(first + seen, length))
+
+
+def _padded_side(length: int, multiple: int) -> int:
+    return -(-max(length, LEAST_SIDE) // multiple) * multiple
 
 
 def _padded(part: Floats, multiple: int) -> Floats:
-    """Reflected at the bottom and right up to size multiples; repeated where the picture is too small to reflect."""
-    down, across = -part.shape[0] % multiple, -part.shape[1] % multiple
+    """Reflected at the bottom and right up to what the network takes; repeated where it is too small to reflect."""
+    down, across = (_padded_side(side, multiple) - side for side in part.shape[:2])
     if not (down or across):
         return part
     mode = "reflect" if down < part.shape[0] and across < part.shape[1] else "edge"
     return np.pad(part, ((0, down), (0, across), (0, 0)), mode=mode)
+
+
+def _at_least(signal: Floats, side: int) -> Floats:
+    """A picture that is too small, mirrored outwards until both sides are long enough: its statistics stay."""
+    down, across = (max(0, side - length) for length in signal.shape[:2])
+    return np.pad(signal, ((0, down), (0, across), (0, 0)), mode="symmetric")

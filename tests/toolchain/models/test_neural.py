@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toolchain.color.transfer import bt1886_eotf, pq_eotf_inverse
 from toolchain.models import neural
 from toolchain.models.networks import hazards
+from toolchain.models.networks.registry import build_network
 from toolchain.models.neural import NeuralModel
 from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ModelSpec, ShotContext, ShotTone
@@ -65,6 +66,7 @@ def test_tiles_give_the_same_picture_as_the_whole(height: int, width: int, multi
         patch.setattr(neural, "TILE_SIDE", 48)
         tiled = neural._render_picture(session, signal, numbers, spec_of(size_multiple=multiple))
     assert len(session.shapes) > 1
+    assert len(set(session.shapes)) == 1  # a runtime compiles, or builds an engine, for each shape
     np.testing.assert_array_equal(tiled, whole)
 
 
@@ -122,3 +124,24 @@ def test_signals_that_nothing_trained_are_stepped_over() -> None:
     between = np.array([0.4985, 0.4999, 0.5001, 0.501], np.float32)
     np.testing.assert_array_equal(hazards.trained_signal("itmlut-tv1k", between), codes[[127, 127, 128, 128]])
     np.testing.assert_array_equal(hazards.trained_signal("lsn", between), between)
+
+
+@pytest.mark.parametrize("model_id", ["agcm", "hdrtvnetpp", "lsn", "itmlut-tv1k"])
+@pytest.mark.parametrize("size", [(1, 1), (12, 200), (100, 1920), (1080, 60)])
+def test_pictures_smaller_than_a_network_takes_are_continued(model_id: str, size: tuple[int, int]) -> None:
+    network = build_network(model_id)
+    assert all(graph.least_size <= neural.LEAST_SIDE for graph in network.graphs)
+    multiple = get_spec(model_id).size_multiple
+    session = BoxBlur(multiple)
+    model = NeuralModel(get_spec(model_id), lambda *_: session)
+    share = min(1, 480 / max(size))
+    key_frame = np.full((*(max(1, round(side * share)) for side in size), 3), 0.2, np.float32)
+    small = model._small(key_frame, size)
+    assert min(small.shape[2:]) >= neural.LEAST_SIDE
+    np.testing.assert_allclose(small, 0.2 ** (1 / 2.4), rtol=1e-5)
+    picture = np.random.default_rng(5).random((*size, 3)).astype(np.float32)
+    answer = neural._render_picture(session, picture, np.zeros((1, 1), np.float32), get_spec(model_id))
+    assert answer.shape == picture.shape
+    assert all(min(shape[2:]) >= neural.LEAST_SIDE for shape in session.shapes)
+    if not model.spec.pointwise:
+        assert {shape[2:] for shape in session.shapes} == {model._render_shape(ShotContext(TONE, (), size))}
