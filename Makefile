@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-models train clean
+.PHONY: help demo test conformance lint bench bench-models train clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -19,6 +19,9 @@ demo: .venv/installed ## render a short sample and turn it into HDR: demo/sample
 
 test: .venv/installed-dev ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+conformance: .venv/installed-dev ## every network, published ones too, on every runtime at hand (minutes)
+	$(BIN)/python -m pytest -n $(WORKERS) --all-networks tests/conformance tests/toolchain/models/test_published_models.py tests/toolchain/models/test_published_networks.py
 
 lint: .venv/installed-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check .

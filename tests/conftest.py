@@ -10,6 +10,19 @@ import pytest
 from training.data.sample import SampleInfo, write_sample
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-networks", action="store_true", help="also the published networks that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all-networks"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes and the published weights: run by `make conformance`")
+    for item in items:
+        if item.get_closest_marker("all_networks"):
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The user's weights and compiled networks are neither seen nor added to: tests begin with an empty cache."""

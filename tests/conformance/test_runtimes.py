@@ -22,14 +22,15 @@ from toolchain.runtimes.registry import get_runtime
 Load = Callable[[str], LoadedNetwork]
 
 
+EVERYWHERE = ("agcm", "lumen-shot", "lumen-local", "codec-clean", "clarity")
+"""Networks that are compared in every test run. Exporting one of the others takes up to 40 s."""
+
+
 def _models() -> list[object]:
-    """All networks. Exporting one takes up to 40 s, so those that differ from an earlier one in weights are slow."""
-    seen: set[tuple[str, str]] = set()
-    models = []
-    for model_id, module, name in NETWORKS:
-        models.append(pytest.param(model_id, marks=[pytest.mark.slow] if (module, name) in seen else []))
-        seen.add((module, name))
-    return models
+    return [
+        pytest.param(model_id, marks=[] if model_id in EVERYWHERE else [pytest.mark.all_networks])
+        for model_id, _, _ in NETWORKS
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -282,6 +282,7 @@ def test_output_is_the_published_one(model_id: str, size: int):
     np.testing.assert_allclose(got, PUBLISHED_PQ[model_id][size], rtol=0, atol=5e-6)  # float32 sums; 6 digits kept
 
 
+@pytest.mark.all_networks
 @pytest.mark.parametrize("model_id", FLAT_FRAME_NITS)
 def test_flat_frames_have_the_measured_brightness(model_id: str):
     """The sheet names neither the frame size nor how channels were averaged, and both matter: white of the

@@ -1,0 +1,68 @@
+"""Networks do whole jobs: those that ship on any machine, published ones where their weights lie."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+import pytest
+
+from agent.cli.main import main
+from tests.catalogue import installed
+from toolchain.video.probe import probe
+
+SHIPPED = ("lumen-fixed", "lumen-shot", "lumen-local")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDR2HDR_HOME", str(tmp_path / "home"))
+
+
+def manifest_of(output: Path) -> dict:
+    return json.loads(output.with_name(output.name + ".manifest.json").read_text())
+
+
+@pytest.mark.parametrize("model_id", SHIPPED)
+def test_our_own_models_deliver_the_sample(model_id: str, sample_clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    assert main(["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", model_id]) == 0
+    video = probe(output).video
+    assert video is not None and video.hdr == "pq"
+    told = " ".join(manifest_of(output)["rendered"]["runtimes"])
+    assert model_id == "lumen-fixed" or f"{model_id} condition runs on openvino" in told
+
+
+def test_a_published_model_does_a_job_on_the_runtime_asked_for(sample_clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    with installed(tmp_path / "cache", "agcm"):
+        asked = ["--profile", "fast", "--model", "agcm", "--runtime", "onnxruntime"]
+        code = main(["process", str(sample_clip), "-o", str(output), *asked])
+    assert code == 0
+    assert "agcm render runs on onnxruntime, as asked" in " ".join(manifest_of(output)["rendered"]["runtimes"])
+
+
+def test_a_model_that_is_not_installed_is_refused_with_the_remedy(
+    sample_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDR2HDR_CACHE", str(tmp_path / "empty"))
+    assert main(["process", str(sample_clip), "-o", str(tmp_path / "out.mp4"), "--model", "lsn"]) == 5
+    assert "agent models pull lsn" in capsys.readouterr().err
+
+
+def test_a_damaged_clip_is_cleaned_by_a_network_in_the_profile_that_affords_it(
+    sample_clip: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    stream = ffmpeg.input(str(sample_clip)).video.filter("noise", alls=28, allf="t")
+    command = ffmpeg.output(stream, str(damaged), vcodec="libx264", crf=14).compile(
+        cmd=imageio_ffmpeg.get_ffmpeg_exe()
+    )
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    output = tmp_path / "out.mp4"
+    assert main(["process", str(damaged), "-o", str(output), "--profile", "best", "--model", "lumen-fixed"]) in (0, 4)
+    records = [json.loads(line) for line in (tmp_path / "home" / "decisions.jsonl").read_text().splitlines()]
+    assert [step["model_id"] for step in records[-1]["plan"]["restore"]] == ["codec-clean"]
