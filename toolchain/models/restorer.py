@@ -1,13 +1,13 @@
 """Runs a restoring network on decoded frames: planes in, planes out at 10 bits, tiled where the picture is large.
 
-The network works on limited-range 4:2:0. Full-range codes are mapped there and back. Other chroma formats are
-averaged down to 4:2:0 for the network, and what it corrects is brought back to their own size and added: their
+The network works on limited-range 4:2:0. Full-range codes and R'G'B' are mapped there and back. Other chroma formats
+are averaged down to 4:2:0 for the network, and what it corrects is brought back to their own size and added: their
 chroma keeps its detail, and also its finest noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
-from toolchain.color.ycbcr import code_range
+from toolchain.color.ycbcr import code_range, rgb_to_ycbcr_matrix, ycbcr_to_rgb_matrix
 from toolchain.errors import InputError
 from toolchain.models.registry import check_parameters, get_spec
 from toolchain.models.restore_strength import sigma_strength
@@ -37,6 +37,8 @@ TILE_SIDE = 1984
 
 _MARGIN = SURROUND // 2
 _NEUTRAL = np.float32(128.0 / CODE_TOP)
+_YCBCR_SHARES = np.array([[16, 128, 128], [219, 224, 224]], dtype=np.float32) / np.float32(CODE_TOP)
+"""Offset and scale of limited-range Y', Cb, Cr as shares of the code range."""
 
 
 def strengths(model_id: str, parameters: Mapping[str, float]) -> Floats:
@@ -58,12 +60,16 @@ class Restorer:
         strengths(self.model_id, self.parameters)  # raises UsageError now, not at the first frame
 
     def restore(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A planar Y'CbCr or grey frame of 8 to 16 bits -> the same chroma format, range, size, time and colour tags
+        """A planar Y'CbCr, grey or R'G'B' frame of 8 to 16 bits -> the same format, range, size, time and colour tags
         at 10 bits. Raises InputError for another layout."""
         depth, full = _layout(frame)
-        shares = [_to_limited(view, depth, full, index > 0) for index, view in enumerate(plane_views(frame))]
-        restored = self._restore_planes(shares[0], shares[1:])
-        codes = [_to_ten_bits(plane, full, index > 0) for index, plane in enumerate(restored)]
+        if frame.format.is_rgb:
+            shares = _rgb_to_limited(plane_views(frame), depth, full)
+            codes = _limited_to_rgb(self._restore_planes(shares[0], shares[1:]), full)
+        else:
+            shares = [_to_limited(view, depth, full, index > 0) for index, view in enumerate(plane_views(frame))]
+            restored = self._restore_planes(shares[0], shares[1:])
+            codes = [_to_ten_bits(plane, full, index > 0) for index, plane in enumerate(restored)]
         return _frame_like(frame, codes)
 
     def _restore_planes(self, luma: Floats, chroma: list[Floats]) -> list[Floats]:
@@ -133,10 +139,11 @@ def _layout(frame: av.VideoFrame) -> tuple[int, bool]:
     """Bit depth, and whether the codes use the full range."""
     form = frame.format
     depth = form.components[0].bits
-    planar = form.name.startswith(("yuv", "gray")) and len(frame.planes) == len(form.components) in (1, 3)
+    planar = form.name.startswith(("yuv", "gray", "gbrp")) and len(frame.planes) == len(form.components) in (1, 3)
     if not planar or form.is_big_endian or not 8 <= depth <= 16:
-        raise InputError(f"A frame of {form.name} cannot be restored: give planar Y'CbCr or grey of 8 to 16 bits.")
-    return depth, form.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+        raise InputError(f"A frame of {form.name} cannot be restored: give planar Y'CbCr, grey or R'G'B' to 16 bits.")
+    usual = ColorRange.JPEG if form.is_rgb else ColorRange.MPEG
+    return depth, form.name.startswith("yuvj") or (frame.color_range or usual) == ColorRange.JPEG
 
 
 def _to_limited(view: NDArray[np.integer], depth: int, full: bool, chroma: bool) -> Floats:
@@ -153,6 +160,22 @@ def _to_ten_bits(shares: Floats, full: bool, chroma: bool) -> NDArray[np.uint16]
         gain, offset = _full_to_limited(10, chroma)
         shares = (shares - np.float32(offset)) / np.float32(gain)
     return np.clip(np.rint(shares * np.float32(4 * CODE_TOP)), 0, 1023).astype(np.uint16)
+
+
+def _rgb_to_limited(views: Sequence[NDArray[np.integer]], depth: int, full: bool) -> list[Floats]:
+    """Codes of R', G', B' -> limited-range shares of Y', Cb, Cr by BT.709's matrix."""
+    offset, scale = code_range(depth, "full" if full else "limited")[:2]
+    signal = (np.stack(views, axis=-1).astype(np.float32) - np.float32(offset)) / np.float32(scale)
+    ycbcr = signal @ rgb_to_ycbcr_matrix("bt709").T.astype(np.float32)
+    return list(np.ascontiguousarray(np.moveaxis(ycbcr * _YCBCR_SHARES[1] + _YCBCR_SHARES[0], -1, 0)))
+
+
+def _limited_to_rgb(shares: Sequence[Floats], full: bool) -> list[NDArray[np.uint16]]:
+    """The inverse, at 10 bits."""
+    offset, scale = code_range(10, "full" if full else "limited")[:2]
+    ycbcr = (np.stack(shares, axis=-1) - _YCBCR_SHARES[0]) / _YCBCR_SHARES[1]
+    codes = ycbcr @ ycbcr_to_rgb_matrix("bt709").T.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    return list(np.moveaxis(np.clip(np.rint(codes), 0, 1023).astype(np.uint16), -1, 0))
 
 
 def _full_to_limited(depth: int, chroma: bool) -> tuple[float, float]:

@@ -51,6 +51,11 @@ class Adds:
         return {"restored": inputs["planes"] + self.shares}
 
 
+class AddsToLuma(Adds):
+    def run(self, inputs):
+        return {"restored": inputs["planes"] + self.shares * (np.arange(6) < 4)[:, None, None].astype(np.float32)}
+
+
 def frame_of(name: str, width: int = 64, height: int = 48, seed: int = 0) -> av.VideoFrame:
     frame = av.VideoFrame(width, height, name)
     rng = np.random.default_rng(seed)
@@ -112,6 +117,27 @@ def test_a_correction_has_the_units_of_codes():
         assert np.array_equal(after, 4 * before.astype(np.uint16) + 8)
 
 
+@pytest.mark.parametrize("name", ["gbrp", "gbrp10le", "gbrp12le"])
+@pytest.mark.parametrize("colour_range", [0, 1, 2])
+def test_rgb_is_restored_too(name, colour_range):
+    """Untagged R'G'B' is full range. Two codes of luma on a grey picture are 2/219 of its signal in R', G' and B'."""
+    frame = frame_of(name, 51, 37)
+    frame.color_range = colour_range
+    ranges = "limited" if colour_range == 1 else "full"
+    before, after = (code_range(bits, ranges)[:2] for bits in (frame.format.components[0].bits, 10))
+    expected = [(view - before[0]) / before[1] * after[1] + after[0] for view in planes(frame)]
+    same = Restorer("codec-clean", {"sigma": 0.0, "compression": 0.0}, TorchSession()).restore(frame)
+    assert same.format.name == "gbrp10le"
+    assert (same.pts, same.color_range) == (1234, colour_range)
+    for found, wanted in zip(planes(same), expected, strict=True):
+        assert np.abs(found - np.clip(wanted, 0, 1023)).max() < 0.502
+    for view in planes(frame):
+        view[:] = planes(frame)[0]
+    lifted = Restorer("codec-clean", {}, AddsToLuma(2 / 255)).restore(frame)
+    for found in planes(lifted):
+        assert np.abs(found - expected[0] - 2 / 219 * after[1]).max() < 0.51
+
+
 def test_chroma_of_another_format_keeps_its_detail():
     frame = frame_of("yuv444p")
     out = Restorer("codec-clean", {}, Adds(2 / 255)).restore(frame)
@@ -145,7 +171,7 @@ def test_the_mirrored_surround_is_the_picture_itself():
         assert np.abs(a.astype(int) - b[side : 2 * side, side : 2 * side].astype(int)).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["rgb24", "gbrp", "nv12", "yuyv422", "yuv420p10be", "yuva420p"])
+@pytest.mark.parametrize("name", ["rgb24", "gbrap", "nv12", "yuyv422", "yuv420p10be", "yuva420p"])
 def test_other_layouts_are_refused(name):
     with pytest.raises(InputError, match=f"{name} cannot be restored"):
         Restorer("codec-clean", {}, TorchSession()).restore(av.VideoFrame(32, 32, name))
