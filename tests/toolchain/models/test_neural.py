@@ -145,3 +145,19 @@ def test_pictures_smaller_than_a_network_takes_are_continued(model_id: str, size
     assert all(min(shape[2:]) >= neural.LEAST_SIDE for shape in session.shapes)
     if not model.spec.pointwise:
         assert {shape[2:] for shape in session.shapes} == {model._render_shape(ShotContext(TONE, (), size))}
+
+
+def test_greys_between_those_rendered_are_interpolated_closely() -> None:
+    """A network that turns hard beside black and white, as some published ones do, within a few ten-bit codes."""
+
+    class Turning(BoxBlur):
+        def run(self, inputs):
+            x = inputs["rgb"].astype(np.float64)
+            return {"pq": (0.2 * (1 - np.exp(-200 * x)) + 0.6 * x + 0.1 * np.exp(-200 * (1 - x))).astype(np.float32)}
+
+    numbers = np.zeros((1, 1), np.float32)
+    rendered = neural._render_flat(Turning(), neural.GREY_RAMP, numbers)
+    greys = np.repeat(np.linspace(0, 1, 2001, dtype=np.float32)[:, np.newaxis], 3, axis=1)
+    answers = neural._flat_colours(Turning(), greys, numbers, rendered)
+    wanted = Turning().run({"rgb": greys})["pq"]
+    np.testing.assert_allclose(answers, wanted, atol=2 / 1023)
