@@ -9,19 +9,14 @@ from agent.workspace import Workspace
 from analysis.selection.rules import make_plan
 from toolchain.models.registry import specs
 from toolchain.models.weights import state as state_of
-from toolchain.video.facts import MediaFacts
 
 
 def plan(state: State, deps: Deps) -> State:
     job = JobSpec.model_validate(state["job"])
-    facts = MediaFacts.model_validate(state["facts"])
     analysis = Workspace(deps.run.work).load_analysis()
     asked = None if job.peak_nits is None else controls_for(job, deps.profile)
     catalogue = specs()
     states = {spec.id: state_of(spec) for spec in catalogue}
     absent = {model_id: found.message for model_id, found in states.items() if not found.ready}
-    if facts.video is not None and facts.video.chroma == "rgb":
-        rgb = "it takes Y'CbCr, and this picture is R'G'B'"
-        absent |= {spec.id: rgb for spec in catalogue if spec.task == "restore" and spec.weights}
     made = make_plan(analysis, catalogue, deps.profile, pinned_model=job.model, controls=asked, unavailable=absent)
     return {"plan_record": made.model_dump(mode="json")}

@@ -97,7 +97,7 @@ def test_hazards_are_repaired(model_id: str, signal: np.ndarray) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("model_id", ["itmlut-tv1k", "itmlut-davinci"])
+@pytest.mark.parametrize("model_id", ["itmlut-tv1k", pytest.param("itmlut-davinci", marks=pytest.mark.all_networks)])
 def test_greys_of_the_colour_tables_are_in_order_in_pictures_too(model_id: str) -> None:
     """Every 10-bit code, 502 among them, which is exactly 0.5: a table has a vertex there that nothing trained."""
     signals = (np.arange(64, 941) - 64) / 876
