@@ -230,7 +230,7 @@ def test_shipped_configuration_is_valid_and_wrong_ones_say_why(tmp_path: Path) -
     text = files("configs").joinpath("training/itm_data.yaml").read_text()
     assert ItmDataConfig.model_validate(yaml.safe_load(text)).titles == 300
     path = tmp_path / "c.yaml"
-    for wrong in ("titels: 3", "spatial_share: 2", "{", "masters: true\ntitles: 0"):
+    for wrong in ("titels: 3", "spatial_share: 2", "panorama_views: 0", "{", "masters: true\ntitles: 0"):
         path.write_text(wrong)
         with pytest.raises(UsageError):
             build_from_yaml(path, tmp_path / "out", tmp_path / "nowhere")

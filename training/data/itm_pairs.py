@@ -67,9 +67,9 @@ class ItmDataConfig(BaseModel):
     spatial_share: Annotated[float, Field(ge=0, le=1)] = 0.4
     compressed_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     crf: tuple[Annotated[int, Field(ge=0, le=51)], Annotated[int, Field(ge=0, le=51)]] = (18, 32)
-    panorama_views: Annotated[int, Field(ge=0, le=64)] = 6
-    photograph_views: Annotated[int, Field(ge=0, le=64)] = 3
-    gain_map_views: Annotated[int, Field(ge=0, le=64)] = 12
+    panorama_views: Annotated[int, Field(ge=1, le=64)] = 6
+    photograph_views: Annotated[int, Field(ge=1, le=64)] = 3
+    gain_map_views: Annotated[int, Field(ge=1, le=64)] = 12
     gain_map_crops: Annotated[int, Field(ge=0, le=1000)] = 60
     """Anchored crops of each gain-map photograph, in the split `crops`."""
     masters: bool = True
