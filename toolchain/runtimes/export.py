@@ -64,6 +64,7 @@ def _cache_key(loaded: LoadedNetwork, graph: str) -> dict[str, object]:
         "graph": graph,
         "weights": loaded.weights_sha256,
         "source": _source_sha256(loaded.network),
+        "constants": _constants_sha256(loaded.network),
         "opset": OPSET,
         "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript")},
     }
@@ -77,6 +78,14 @@ def _source_sha256(network: Network) -> str:
         if name.partition(".")[0] != "torch":
             texts[name] = inspect.getsource(sys.modules[name])
     return hashlib.sha256("".join(name + texts[name] for name in sorted(texts)).encode()).hexdigest()
+
+
+def _constants_sha256(network: Network) -> str:
+    """Of the buffers: those that are no weights are made of numbers that other modules may define."""
+    digest = hashlib.sha256()
+    for name, buffer in sorted(network.named_buffers()):
+        digest.update(f"{name} {tuple(buffer.shape)} {buffer.dtype} ".encode() + buffer.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is_onnx(path: Path) -> bool:

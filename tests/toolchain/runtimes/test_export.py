@@ -96,6 +96,15 @@ def test_other_source_is_another_file(cache: Path, monkeypatch: pytest.MonkeyPat
     assert export_onnx(loaded, "condition", cache).path != first.path
 
 
+def test_other_constants_are_another_file() -> None:
+    """A network's own numbers that are no weights may come from modules outside the package of networks."""
+    first, second, third = small(), small(), small()
+    for known, limit in ((first, 1.5), (second, 1.5), (third, 2.0)):
+        known.network.register_buffer("limit", torch.tensor(limit), persistent=False)
+    keys = [export._cache_key(known, "restore") for known in (first, second, third)]
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_network_that_cannot_be_exported_says_why_and_leaves_nothing(tmp_path: Path):
     with pytest.raises(
         EngineBuildError, match=r"'restore' of model 'small' cannot be exported .*: use runtime torch"
