@@ -16,7 +16,7 @@ import typer
 from agent.cli.commands import JsonOption, RuntimeOption
 from agent.cli.models_build import ModelIds, ShapesOption, network_ids_or_installed, parse_shapes
 from agent.cli.render import show, write_line
-from toolchain.errors import EnvironmentNotReady
+from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.files import write_atomic
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def bench_models(
     Every row runs in a process of its own. A runtime that cannot run here is listed with its reason. Exit 5 when
     nothing could be measured.
     """
+    if out is not None and not out.resolve().parent.is_dir():
+        raise UsageError(f"the output folder {out.resolve().parent} does not exist: create it first")
     rows: list[dict[str, object]] = []
     if not json_output:
         show(HEADER)

@@ -37,7 +37,7 @@ def itm_data(
     """Make the SDR/HDR pairs that `agent train itm` learns from."""
     from training.data.itm_pairs import build_from_yaml
 
-    with _training(as_json) as (emit, made):
+    with _training(out, as_json) as (emit, made):
 
         def progress(done: int, total: int, _: str) -> None:
             emit(Progress(step="itm-data", done=done, total=total, unit="titles"))
@@ -55,7 +55,7 @@ def itm(
     as_json: JsonOption = False,
 ) -> int:
     """Train an SDR-to-HDR model: the curve, the shot's network or the local gain, as the recipe says."""
-    with _training(as_json) as (emit, made):
+    with _training(out, as_json) as (emit, made):
         if "base" in _recipe(config):
             from training import itm_local
 
@@ -76,7 +76,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> int:
     """Train a restoring network on photographs and scenes that it damages itself."""
-    with _training(as_json) as (emit, made):
+    with _training(out, as_json) as (emit, made):
         from training import restore as recipe
 
         made(recipe.train(recipe.load_config(config), data, out, emit))
@@ -95,13 +95,17 @@ def _recipe(path: Path) -> dict[str, object]:
 
 
 @contextmanager
-def _training(as_json: bool) -> Iterator[tuple[Emit, Callable[[Path], None]]]:
-    """Where progress goes, and where the result is told; a missing training library becomes a sentence."""
+def _training(out: Path, as_json: bool) -> Iterator[tuple[Emit, Callable[[Path], None]]]:
+    """Where progress goes, and where the result is told; a missing training library becomes a sentence.
+
+    Makes `out` before anything else: a training of hours must not end without a place for its result.
+    """
+    _make_folder(out)
     try:
         with json_events(as_json) as events:
             if events is not None:
                 writer = events
-                done = {"type": "job.completed", "run_id": "", "exit_code": 0, "message": "trained"}
+                done = {"type": "job.completed", "run_id": "", "exit_code": 0, "message": "made"}
                 yield writer, lambda path: writer.write({**done, "output": str(path)})
                 return
             with human_events() as emit:
@@ -110,3 +114,10 @@ def _training(as_json: bool) -> Iterator[tuple[Emit, Callable[[Path], None]]]:
         raise EnvironmentNotReady(
             f"training needs {error.name}, which is not installed: pip install 'sdr2hdr-agent[train]'"
         ) from error
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {path} cannot be made ({error.strerror}): name another with --out") from error

@@ -180,3 +180,9 @@ def test_bench_prints_a_table(stand_in_measure: None) -> None:
 
 def test_bench_of_nothing_exits_5(stand_in_measure: None) -> None:
     assert run("bench", "absent", "--runtime", "torch").return_value == 5
+
+
+def test_bench_says_before_measuring_that_its_file_has_no_folder(stand_in_measure: None, tmp_path: Path) -> None:
+    result = run("bench", "--runtime", "torch", "--out", str(tmp_path / "none" / "rows.json"))
+    assert isinstance(result.exception, UsageError) and "create it first" in str(result.exception)
+    assert result.stdout == ""

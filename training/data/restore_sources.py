@@ -43,7 +43,7 @@ def _read_exr(path: Path) -> Picture:
 
     try:
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
-    except Exception as error:  # the binding raises plain RuntimeErrors of many kinds
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
         raise InputError(f"{path} cannot be read as OpenEXR ({error}): give an intact .exr file.") from error
     planes = {name: channel.pixels.astype(np.float32) for name, channel in channels.items()}
     if {"R", "G", "B"} <= planes.keys():
