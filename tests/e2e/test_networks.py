@@ -14,7 +14,17 @@ from agent.cli.main import main
 from tests.catalogue import installed
 from toolchain.video.probe import probe
 
-SHIPPED = ("lumen-fixed", "lumen-shot", "lumen-local")
+ON_TORCH = ["--runtime", "torch"]
+SHIPPED: tuple[tuple[str, list[str], list[str]], ...] = (
+    ("lumen-fixed", [], []),
+    ("lumen-shot", [], ["lumen-shot condition runs on openvino"]),
+    (
+        "lumen-local",
+        ON_TORCH,
+        ["lumen-local condition runs on torch", "lumen-shot condition runs on torch"],
+    ),
+)
+"""Model, options, and what is told of where its networks ran."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +36,18 @@ def manifest_of(output: Path) -> dict:
     return json.loads(output.with_name(output.name + ".manifest.json").read_text())
 
 
-@pytest.mark.parametrize("model_id", SHIPPED)
-def test_our_own_models_deliver_the_sample(model_id: str, sample_clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model_id", "options", "told"), SHIPPED)
+def test_our_own_models_deliver_the_sample(
+    model_id: str, options: list[str], told: list[str], sample_clip: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out.mp4"
-    assert main(["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", model_id]) == 0
+    command = ["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", model_id]
+    assert main([*command, *options]) == 0
     video = probe(output).video
     assert video is not None and video.hdr == "pq"
-    told = " ".join(manifest_of(output)["rendered"]["runtimes"])
-    assert model_id == "lumen-fixed" or f"{model_id} condition runs on openvino" in told
+    ran = manifest_of(output)["rendered"]["runtimes"]
+    assert len(ran) == len(told)
+    assert all(any(sentence in line for line in ran) for sentence in told), ran
 
 
 def test_a_published_model_does_a_job_on_the_runtime_asked_for(sample_clip: Path, tmp_path: Path) -> None:

@@ -116,6 +116,33 @@ def test_restoration_needs_a_moderate_defect(changes, steps):
     assert [step.model_id for step in make_plan(analysis(**changes), SPECS, BALANCED).restore] == steps
 
 
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"noise_sigma": 2.5}, {"codec-clean": {"sigma": 2.5}}),
+        ({"blockiness": 3.0, "banding": 0.8, "noise_sigma": 3.0}, {"codec-clean": {"sigma": 3.0}, "deband": {}}),
+        ({"blur": 0.9}, {"clarity": {}}),
+        ({"blur": 0.9, "noise_sigma": 3.0}, {"codec-clean": {"sigma": 3.0}}),
+    ],
+)
+def test_where_networks_may_run_they_take_the_filters_place_at_measured_strengths(changes, steps):
+    found = make_plan(analysis(**changes), SPECS, BEST).restore
+    assert [step.model_id for step in found] == list(steps)
+    for step in found:
+        assert step.parameters.items() >= steps[step.model_id].items()
+    networks = dict.fromkeys(("codec-clean", "clarity"), "not installed")
+    filters = [step.model_id for step in make_plan(analysis(**changes), SPECS, BEST, unavailable=networks).restore]
+    assert filters == [step.model_id for step in make_plan(analysis(**changes), SPECS, BALANCED).restore]
+    assert not set(filters) & set(networks)
+
+
+def test_the_network_is_told_how_much_a_picture_is_compressed():
+    told = [
+        make_plan(analysis(blockiness=value), SPECS, BEST).restore[0].parameters["compression"] for value in (2.6, 4)
+    ]
+    assert 0.9 < told[0] < told[1] <= 1
+
+
 def test_denoise_is_told_the_measured_sigma_within_its_range():
     assert make_plan(analysis(noise_sigma=2.5), SPECS, BALANCED).restore[0].parameters == {"sigma": 2.5}
     limit = registry.get_spec("denoise").parameters["sigma"].maximum
