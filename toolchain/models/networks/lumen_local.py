@@ -28,8 +28,8 @@ STEEPEST_EV = 1.2
 """The most by which the gain rises from one luma bin to the next."""
 
 LEAST_CONTRAST = 0.25
-"""The gain falls with luma by no more than a curve of this contrast rises (`lumen.CONTRAST_RANGE`): greys stay in
-order."""
+"""The gain falls with luma by no more than a curve of this contrast rises: greys stay in order. The curves that the
+shipped lumen-shot can give have 0.36 or more from signal 0.06 on; darker, the bins are too wide to turn them."""
 
 MID_SIGNALS = (0.25, 0.35, 0.55, 0.65)
 """Luma signal whose mean gain is taken away: whole from the second to the third, none outside the first and last."""
@@ -43,7 +43,7 @@ LUMA_709 = (0.2126, 0.7152, 0.0722)
 
 
 class LumenLocalNetwork(Network):
-    """About 200 000 parameters. `small`: (N, 3, 144, 256) BT.709 R'G'B' in [0, 1] -> (N, 8, 9, 16) EV, see
+    """133 553 parameters. `small`: (N, 3, 144, 256) BT.709 R'G'B' in [0, 1] -> (N, 8, 9, 16) EV, see
     `toolchain.gain_grid.GainGrid` for where the nodes lie."""
 
     graphs = (
