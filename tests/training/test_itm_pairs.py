@@ -17,7 +17,6 @@ from training.data.itm_grades import (
     anchor_master,
     broadcast_grade,
     compensate,
-    direct203_nits,
     make_pairs,
     mid_gain_ev,
     sample_recipe,
@@ -220,10 +219,6 @@ def test_stored_light_is_within_a_fifth_of_a_percent() -> None:
     nits = np.geomspace(0.01, 10000.0, 1000)
     assert np.allclose(storable(nits).astype(np.float64), nits, rtol=2.5e-3)
     assert storable(np.array([2e4, -1.0])).tolist() == [10000.0, 0.0]
-
-
-def test_direct203_shows_white_at_203_nits() -> None:
-    assert np.allclose(direct203_nits(np.full((1, 3), 255, np.uint8)), 203.0, rtol=1e-5)
 
 
 def test_shipped_configuration_is_valid_and_wrong_ones_say_why(tmp_path: Path) -> None:

@@ -163,9 +163,3 @@ def anchor_master(signal: Image, hdr_nits: Image) -> Image:
     The convention of the project: see `mid_gain_ev` for what mid-tones are. Not clipped.
     """
     return (hdr_nits * np.float32(2.0 ** -mid_gain_ev(signal, hdr_nits))).astype(np.float32)
-
-
-def direct203_nits(codes: NDArray[np.uint8]) -> Image:
-    """SDR codes (..., 3) shown unchanged with white at 203 nits, BT.2020: the baseline every model has to beat."""
-    light = bt1886_eotf(codes.astype(np.float32) / np.float32(255.0))
-    return (light @ _TO_BT2020 * np.float32(REFERENCE_WHITE_NITS)).astype(np.float32)
