@@ -37,10 +37,10 @@ FLAT_SIDE = 32
 
 FLAT_BATCH = 64
 
-_GREYS = ((1 - np.cos(np.linspace(0, np.pi, 3 * FLAT_BATCH))) / 2).astype(np.float32)
+_GREYS = ((1 - np.cos(np.linspace(0, np.pi, 2 * FLAT_BATCH))) / 2).astype(np.float32)
 GREY_RAMP = np.repeat(_GREYS[:, np.newaxis], 3, axis=1)
 """Greys whose flat fields are rendered once a shot; those between are interpolated, for the guards ask for thousands.
-Close at both ends, where networks turn most: within a ten-bit code of most networks, eight of the worst."""
+Close at both ends, where networks turn most: within two ten-bit codes of most networks, 17 of the worst, lsn-3dm."""
 
 TILE_SIDE = 1024
 
