@@ -19,8 +19,8 @@ EXPLORE_EPSILON = 0.04
 """Explore mode gives this much of the probability, in equal parts, to the eligible models that are not first."""
 
 # Where each model starts: how often it is right when nothing special is known of the content.
-# The lumen models stand where they came out against held-out masters (docs/sdr2hdr.md). Over all of them lumen-shot is
-# ahead, but not on photographs, which are what a real video is more like.
+# The lumen models stand where they came out against held-out masters (docs/sdr2hdr.md). Over all of them lumen-shot
+# is ahead, but not on photographs, which are what a real video is more like.
 BASE_SCORE = {
     "lumen-fixed": 1.05,
     "spline": 1.0,
