@@ -37,7 +37,10 @@ class OnnxRuntime:
     def available(self) -> Availability:
         if find_spec("onnxruntime") is None:
             return Availability(False, "onnxruntime is not installed: install sdr2hdr-agent anew")
-        onnxruntime = load_onnxruntime()
+        try:
+            onnxruntime = load_onnxruntime()
+        except (ImportError, OSError) as error:
+            return Availability(False, f"onnxruntime cannot be loaded ({error}): install sdr2hdr-agent anew")
         if self.execution_provider in onnxruntime.get_available_providers():
             return Availability(True, f"{self.execution_provider} (onnxruntime {onnxruntime.__version__})")
         return Availability(

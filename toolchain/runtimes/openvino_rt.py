@@ -35,8 +35,11 @@ class OpenVinoRuntime:
     def available(self) -> Availability:
         if find_spec("openvino") is None:
             return Availability(False, "openvino is not installed: install sdr2hdr-agent anew")
-        openvino = load_openvino()
-        core = openvino.Core()
+        try:
+            openvino = load_openvino()
+            core = openvino.Core()
+        except (ImportError, OSError, RuntimeError) as error:
+            return Availability(False, f"openvino cannot be loaded ({error}): install sdr2hdr-agent anew")
         if "CPU" not in core.available_devices:
             return Availability(False, f"openvino {_release(openvino)} finds no CPU plugin: reinstall it")
         device = core.get_property("CPU", "FULL_DEVICE_NAME")

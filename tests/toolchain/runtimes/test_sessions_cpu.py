@@ -173,3 +173,20 @@ def test_runtimes_leave_nothing_in_the_home_folder_and_call_nobody(tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "loader"), [("openvino", "openvino_rt.load_openvino"), ("onnxruntime", "onnx_rt.load_onnxruntime")]
+)
+def test_a_library_that_cannot_be_loaded_is_a_runtime_that_is_not_there(
+    runtime: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the chain goes on to the next one, and `agent doctor` has something to say."""
+
+    def broken() -> None:
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(f"toolchain.runtimes.{loader}", broken)
+    found = get_runtime(runtime).available()
+    assert not found.ready
+    assert "libtbb.so.12" in found.reason
