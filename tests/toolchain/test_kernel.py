@@ -20,6 +20,7 @@ from toolchain.errors import InputError, UsageError
 from toolchain.kernel import Chroma, FrameSpec, GraphicsMask, apply
 from toolchain.lut import DOMAIN_MAX, Lut3d, OutputFormat, bake, exact
 from toolchain.models.guards import bind_guarded
+from toolchain.models.registry import get_spec
 from toolchain.models.spec import Controls, ShotContext, ShotTone
 from toolchain.video.facts import ColorInterpretation
 
@@ -319,7 +320,7 @@ def decoded_frame(clip):
     ), spec
 
 
-@pytest.mark.parametrize("model_id", BUILT_IN)
+@pytest.mark.parametrize("model_id", [model_id for model_id in BUILT_IN if get_spec(model_id).pointwise])
 @pytest.mark.parametrize(
     "clip", [None, "internal_emulator_transformer_output.mp4", "sample.mp4", "bbb_960x540_60fps_vp8.webm"]
 )
