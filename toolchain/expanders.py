@@ -220,7 +220,7 @@ def _mask_weights(mask: NDArray[np.float32], spec: FrameSpec) -> NDArray[np.floa
     """Block weights at picture size, bilinear between the blocks' centres."""
     rows, columns = mask.shape
     full = cv2.resize(np.clip(mask, 0, 1), (columns * 16, rows * 16), interpolation=cv2.INTER_LINEAR)
-    return full[: spec.height, : spec.width]
+    return full[: spec.height, : spec.width].astype(np.float32, copy=False)
 
 
 _LOW_PASS = np.array([0.25, 0.5, 0.25], dtype=np.float32)
@@ -241,7 +241,7 @@ def write_codes(codes: NDArray[np.float32], out: Planes, spec: FrameSpec) -> Non
     for index in (1, 2):
         plane = np.ascontiguousarray(codes[..., index])
         soft = cv2.sepFilter2D(plane, cv2.CV_32F, kernel_x, kernel_y, borderType=cv2.BORDER_REPLICATE)
-        out[index][:rows, :columns] = _rounded(soft[::down, ::across])
+        out[index][:rows, :columns] = _rounded(soft[::down, ::across].astype(np.float32, copy=False))
 
 
 def _rounded(plane: NDArray[np.float32]) -> NDArray[np.uint16]:
