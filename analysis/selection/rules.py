@@ -290,12 +290,13 @@ def _restore_steps(analysis: Analysis, by_id: Mapping[str, ModelSpec]) -> tuple[
         found = sigma | {"compression": float(compression_strength(signals.blockiness))}
         steps = [("codec-clean", found, f"{blocks}, {noise}")]
     else:
+        filters: tuple[tuple[str, DistortionType, dict[str, float], str], ...] = (
+            ("deblock", "blocking_artifacts", {}, blocks),
+            ("denoise", "noise", sigma, noise),
+        )
         steps = [
             (model_id, parameters, reason)
-            for model_id, kind, parameters, reason in (
-                ("deblock", "blocking_artifacts", {}, blocks),
-                ("denoise", "noise", sigma, noise),
-            )
+            for model_id, kind, parameters, reason in filters
             if model_id in by_id and _at_least_moderate(analysis, kind)
         ]
     if "deband" in by_id and _at_least_moderate(analysis, "color_banding"):

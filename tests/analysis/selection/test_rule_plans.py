@@ -66,7 +66,7 @@ def test_any_plan_is_sound(changes, profile, mode):
 
 def test_greedy_takes_the_first_and_explore_gives_the_others_a_share():
     greedy = make_plan(analysis(), SPECS, BALANCED)
-    assert [item.probability for item in greedy.shortlist] == [1.0, 0.0, 0.0, 0.0]
+    assert [item.probability for item in greedy.shortlist] == [1.0, *[0.0] * BALANCED.shortlist_size]
     explore = make_plan(analysis(), SPECS, BALANCED, mode="explore")
     assert explore.shortlist[0].probability == pytest.approx(1 - EXPLORE_EPSILON)
 

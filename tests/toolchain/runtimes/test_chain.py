@@ -72,9 +72,7 @@ def test_runtime_asked_for_that_is_absent_says_why(tmp_path: Path):
 
 def test_no_runtime_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(chain, "RUNTIMES", (Fake("tensorrt", reason="no driver"), Fake("torch", fails="broken")))
-    with pytest.raises(
-        EnvironmentNotReady, match=r"No runtime can run small render here; .*driver; torch: broken"
-    ):
+    with pytest.raises(EnvironmentNotReady, match=r"No runtime can run small render here; .*driver; torch: broken"):
         open_session(small(), "render", SessionOptions(), tmp_path)
 
 
