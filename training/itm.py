@@ -5,7 +5,6 @@ Read from top to bottom: the configuration, the model, one step, the loop. `trai
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from toolchain.models.networks.lumen import LumenShotNetwork
 from toolchain.models.spec import Controls
 from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta, fold_of, load_training, title_files
 from training.itm_model import expand
+from training.learner import Learner
 from training.losses import delta_e_itp, pu21_psnr
 from training.plots import plot_lines
 from training.recipe import load_recipe
@@ -140,14 +140,6 @@ def control_vectors(peak_nits: Tensor, mid_gain_ev: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def _rate(config: ItmConfig, step: int) -> float:
-    """Linear warm-up over a twentieth, then half a cosine down to a hundredth."""
-    warm = max(1, config.steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
-
-
 # The loop
 
 
@@ -175,7 +167,7 @@ def fit(
     torch.use_deterministic_algorithms(True)
     out.mkdir(parents=True, exist_ok=True)
     model = build(config, base)
-    state = _State(config, model, out / "checkpoint.pt")
+    state = Learner(config, model, out / "checkpoint.pt")
     batches = training.batches(
         config.batch, config.pixels, config.real_share, config.vary_share, config.seed, state.step
     )
@@ -195,52 +187,8 @@ def fit(
     return weights
 
 
-class _State:
-    """All that changes from step to step, and its file."""
-
-    def __init__(self, config: ItmConfig, model: Predictor, path: Path):
-        self.step = 0
-        self.model, self.average, self.path = model, copy.deepcopy(model).eval(), path
-        self._fingerprint = config.model_dump_json()
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        if path.exists():
-            self._load()
-
-    def save(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        parts = (self.model, self.average, self.optimizer)
-        states = [part.state_dict() for part in parts]
-        torch.save({"config": self._fingerprint, "step": self.step, "states": states}, partial)
-        partial.replace(self.path)
-
-    def _load(self) -> None:
-        saved = torch.load(self.path, weights_only=True)
-        if saved["config"] != self._fingerprint:
-            raise UsageError(f"{self.path} is of another configuration: name another output folder, or remove it.")
-        self.step = saved["step"]
-        for part, state in zip((self.model, self.average, self.optimizer), saved["states"], strict=True):
-            part.load_state_dict(state)
-
-
-def _step(config: ItmConfig, state: _State, batch: Batch) -> dict[str, float]:
-    torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout depends on the step alone: runs can resume
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * _rate(config, state.step)
-    state.model.train()
-    loss, parts = loss_of(state.model, batch, config)
-    state.optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
-    state.optimizer.step()
-    state.step += 1
-    # A young average would remember the start: its memory grows with the steps made.
-    decay = min(config.average, state.step / (state.step + 10))
-    with torch.no_grad():
-        for kept, new in zip(state.average.parameters(), state.model.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
-    return {"loss": float(loss.detach()), **{f"train_{name}": value for name, value in parts.items()}}
+def _step(config: ItmConfig, state: Learner[Predictor], batch: Batch) -> dict[str, float]:
+    return state.learn(lambda model: loss_of(model, batch, config))
 
 
 @torch.no_grad()

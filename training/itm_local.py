@@ -6,7 +6,6 @@ last checkpoint.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from importlib.resources import files
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from toolchain.color.transfer import PQ_C1, PQ_C2, PQ_C3, PQ_M1, PQ_M2, PQ_PEAK_NITS, REFERENCE_WHITE_NITS
@@ -32,6 +31,7 @@ from training.itm import control_vectors
 from training.itm_data import PairMeta, read_title, title_files
 from training.itm_local_data import CurveOf, LocalBatch, LocalSet, load_set
 from training.itm_model import expand, gain_curves
+from training.learner import Learner
 from training.losses import delta_e_itp, pu21_psnr
 from training.plots import plot_lines
 from training.recipe import load_recipe
@@ -159,14 +159,6 @@ def loss_of(network: LumenLocalNetwork, batch: LocalBatch, config: LocalConfig) 
     return loss.mean(), {"psnr_db": float(psnr.detach().mean()), "delta_e_itp": float(chroma.detach().mean())}
 
 
-def _rate(config: LocalConfig, step: int) -> float:
-    """Linear warm-up over a twentieth, then half a cosine down to a hundredth."""
-    warm = max(1, config.steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
-
-
 # The loop
 
 
@@ -181,11 +173,12 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
     start = None if config.first is None else train(config.first, data, out / "first", emit)
     emit(StepStarted(step=config.name))
     training, validation = _load(config, data)
-    state = _State(config, out / "checkpoint.pt", start)
+    state = Learner(config, _network(config, start), out / "checkpoint.pt")
     shares = (config.photo_share, config.spatial_share, 1 - config.photo_share - config.spatial_share)
     batches = training.batches(config.batch, config.pixels, shares, config.seed, state.step)
     while state.step < config.steps:
-        parts = _step(config, state, next(batches))
+        batch = next(batches)
+        parts = state.learn(lambda network, batch=batch: loss_of(network, batch, config))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
             _record(out / "metrics.jsonl", {"step": state.step, **parts, **validate(state.average, validation)})
@@ -200,55 +193,13 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
     return weights
 
 
-class _State:
-    """All that changes from step to step, and its file."""
-
-    def __init__(self, config: LocalConfig, path: Path, start: Path | None):
-        torch.manual_seed(config.seed)
-        self.step, self.path = 0, path
-        self.network = LumenLocalNetwork(config.dropout)
-        if start is not None:
-            self.network.load_state_dict(load_file(start), strict=True)
-        self.average = copy.deepcopy(self.network).eval()
-        self._fingerprint = config.model_dump_json()
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        if path.exists():
-            self._load()
-
-    def save(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        states = [part.state_dict() for part in (self.network, self.average, self.optimizer)]
-        torch.save({"config": self._fingerprint, "step": self.step, "states": states}, partial)
-        partial.replace(self.path)
-
-    def _load(self) -> None:
-        saved = torch.load(self.path, weights_only=True)
-        if saved["config"] != self._fingerprint:
-            raise UsageError(f"{self.path} is of another configuration: name another output folder, or remove it.")
-        self.step = saved["step"]
-        for part, state in zip((self.network, self.average, self.optimizer), saved["states"], strict=True):
-            part.load_state_dict(state)
-
-
-def _step(config: LocalConfig, state: _State, batch: LocalBatch) -> dict[str, float]:
-    torch.manual_seed(config.seed * 1_000_003 + state.step)  # dropout depends on the step alone: runs can resume
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * _rate(config, state.step)
-    state.network.train()
-    loss, parts = loss_of(state.network, batch, config)
-    state.optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-    state.optimizer.step()
-    state.step += 1
-    # A young average would remember the start: its memory grows with the steps made.
-    decay = min(config.average, state.step / (state.step + 10))
-    with torch.no_grad():
-        for kept, new in zip(state.average.parameters(), state.network.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
-    return {"loss": float(loss.detach()), **{f"train_{name}": value for name, value in parts.items()}}
+def _network(config: LocalConfig, start: Path | None) -> LumenLocalNetwork:
+    """The network as the seed draws it, or with the weights of the stage before."""
+    torch.manual_seed(config.seed)
+    network = LumenLocalNetwork(config.dropout)
+    if start is not None:
+        network.load_state_dict(load_file(start), strict=True)
+    return network
 
 
 @torch.no_grad()

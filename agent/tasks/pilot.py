@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
@@ -21,7 +22,7 @@ from toolchain.color.transfer import REFERENCE_WHITE_NITS
 from toolchain.events import Emit, Progress
 from toolchain.models.guards import bind_guarded, bind_unguarded, gamut_clip_share
 from toolchain.models.registry import get_spec
-from toolchain.models.spec import Controls, ShotContext
+from toolchain.models.spec import Controls, PixelFunction, ShotContext
 
 GAMUT_STEP = 8
 """Every eighth pixel of every eighth row tells the share of clipped colours well enough."""
@@ -49,6 +50,12 @@ class _Trial:
         self.controls = with_parameters(controls, candidate.parameters)
         self.judge = Judge(limits, judge_controls(candidate.model_id, self.controls))
         self.clipped_shares: list[float] = []
+        self.bound = lru_cache(maxsize=2)(self._bound)
+
+    def _bound(self, context: ShotContext) -> tuple[PixelFunction, PixelFunction]:
+        """The model bound to a shot, guarded and unguarded: once for all the shot's key frames."""
+        model_id = self.candidate.model_id
+        return bind_guarded(model_id, context, self.controls), bind_unguarded(model_id, context, self.controls)
 
     def verdict(self) -> Verdict:
         """The judge's verdict, with the share of colours that the guards had to bring back into range."""
@@ -81,9 +88,9 @@ def _pictures(request: PilotRequest, trials: tuple[_Trial, ...]) -> Iterator[_Pi
 
 def _expand(picture: _Picture) -> tuple[_Picture, FramePair, float]:
     model_id, controls = picture.trial.candidate.model_id, picture.trial.controls
-    pair = pilot_pair(picture.frame, bind_guarded(model_id, picture.context, controls))
+    guarded, unguarded = picture.trial.bound(picture.context)
+    pair = pilot_pair(picture.frame, guarded)
     light = picture.frame.of_source.rgb / np.float32(REFERENCE_WHITE_NITS)
-    unguarded = bind_unguarded(model_id, picture.context, controls)
     samples = (slice(None, None, GAMUT_STEP), slice(None, None, GAMUT_STEP))
     # A network that looks around itself must see the whole picture for the samples to mean anything.
     nits = unguarded(light[samples]) if get_spec(model_id).pointwise else unguarded(light)[samples]

@@ -7,6 +7,7 @@ flickers) and `render` (picture and numbers -> picture). A restoring network has
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -70,7 +71,7 @@ class GraphModule(nn.Module):
         return getattr(self.network, self.graph_name)(*inputs)
 
 
-class SdrToHdrNetwork(Network):
+class SdrToHdrNetwork(Network, ABC):
     """An SDR-to-HDR network. Pictures are (N, 3, H, W) float32.
 
     `condition(small)`: BT.709 R'G'B' in [0, 1] at 1 / `condition_scale` of the picture -> (N, K) numbers.
@@ -79,9 +80,9 @@ class SdrToHdrNetwork(Network):
 
     condition_scale: ClassVar[int]
 
+    @abstractmethod
     def shrink(self, rgb: Tensor) -> Tensor:
         """The small picture that `condition` takes, made of a full one the way the network was trained."""
-        raise NotImplementedError
 
     def numbers_of(self, rgb: Tensor, condition: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """The numbers of a full picture, exactly as published. `condition`: an engine in place of the method.
@@ -90,8 +91,10 @@ class SdrToHdrNetwork(Network):
         """
         return (condition or self.condition)(self.shrink(rgb))
 
+    @abstractmethod
     def condition(self, small: Tensor) -> Tensor:
-        raise NotImplementedError
+        """See the class."""
 
+    @abstractmethod
     def render(self, rgb: Tensor, numbers: Tensor) -> Tensor:
-        raise NotImplementedError
+        """See the class."""
