@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = "1.0"
 
 Box = Annotated[tuple[int, int, int, int], Field(description="x0, y0, x1, y1 in 0..1000 of the displayed frame")]
+GateDirection = Literal["lower", "higher"]
 Severity = Literal["minor", "moderate", "severe"]
 Amount = Literal["none", "minor", "moderate", "severe"]
 Grade = Literal["very_low", "low", "medium", "high", "very_high"]
@@ -142,13 +143,14 @@ class Plan(_Record):
 
 
 class GateResult(_Record):
-    """One guard. `not_measured` is its own state and never counts as passed."""
+    """One guard. `not_measured` is its own state and never counts as passed; `detail` then says why."""
 
     gate: str
     state: Literal["passed", "failed", "not_measured"]
     value: float | None
     limit: float | None
     unit: str
+    direction: GateDirection = Field(default="lower", description="better side: at most the limit, or at least it")
     detail: str = ""
     frames: tuple[int, ...] = Field(default=(), description="frame numbers of the source where it is worst")
 

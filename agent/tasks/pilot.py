@@ -48,7 +48,7 @@ class _Trial:
     def __init__(self, candidate: Candidate, controls: Controls, limits: Limits):
         self.candidate = candidate
         self.controls = with_parameters(controls, candidate.parameters)
-        self.judge = Judge(limits, judge_controls(candidate.model_id, self.controls))
+        self.judge = Judge(limits, judge_controls(candidate.model_id, self.controls), "pilot")
         self.clipped_shares: list[float] = []
         self.bound = lru_cache(maxsize=2)(self._bound)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import View, largest, mix
 from toolchain.color.primaries import conversion_matrix
@@ -53,3 +54,13 @@ def _brightest(nits: Image) -> float:
     some = nits.ravel()[::8]
     top = nits[nits >= np.partition(some, -rank)[-rank]]
     return float(np.partition(top, -rank)[-rank])
+
+
+CLIPPING = MetricSpec(
+    "clipping", "% of pixels", (0.0, 100.0), "lower", "largest component of BT.2020 light", "gate",
+    "detail of the source that ends as flat white", neutral=0.0, measure=clipped_points,
+)  # fmt: skip
+CRUSHING = MetricSpec(
+    "crushing", "% of pixels", (0.0, 100.0), "lower", "half-size luminance", "gate",
+    "detail of the source that ends as black", neutral=0.0, measure=crushed_points,
+)  # fmt: skip

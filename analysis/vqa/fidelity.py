@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import View
 
@@ -28,3 +29,13 @@ def median(view: View) -> float:
 def p95(view: View) -> float:
     """95th percentile of dE-ITP of the frame."""
     return float(np.percentile(view.once(delta_e), 95))
+
+
+MEDIAN = MetricSpec(
+    "fidelity_median", "dE-ITP", (0.0, 1100.0), "lower", "half-size light in ICtCp, mean of 7x7", "gate",
+    "how far the down-mapped result lies from the source at most places", neutral=0.0, measure=median,
+)  # fmt: skip
+P95 = MetricSpec(
+    "fidelity_p95", "dE-ITP", (0.0, 1100.0), "lower", "half-size light in ICtCp, mean of 7x7", "gate",
+    "how far the down-mapped result lies from the source at the worst places", neutral=0.0, measure=p95,
+)  # fmt: skip

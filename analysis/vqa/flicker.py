@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.schema import GateResult
+from analysis.vqa.metric import MakeGate, MetricSpec
 from analysis.vqa.pooling import judged, nothing_measured
-from analysis.vqa.spec import Image
+from analysis.vqa.spec import Image, JudgeControls
 from analysis.vqa.view import View, binned_mean, stops
 from toolchain.errors import AgentError
 
@@ -104,3 +105,21 @@ def _curve(tone: Image, gain: Image) -> tuple[NDArray[np.floating], NDArray[np.f
     count, mean = binned_mean((tone - low) / (high - low), gain, TONE_BINS)
     centres = low + (np.arange(TONE_BINS) + 0.5) * (high - low) / TONE_BINS
     return centres[count > 0], mean[count > 0]
+
+
+def _make(pick: Callable[[NDArray[np.float64]], float]) -> MakeGate:
+    def gate(spec: MetricSpec, limit: float, controls: JudgeControls) -> FlickerGate:
+        return FlickerGate(spec.name, limit, pick, "the video is one frame" if controls.single_frame else "")
+
+    return gate
+
+
+_DOMAIN = "half-size luminance, log2 gain over time at equal tones"
+FLICKER = MetricSpec(
+    "flicker", "stop", (0.0, 17.0), "lower", _DOMAIN, "gate", "how the brightness of the whole frame wavers",
+    neutral=0.0, gate=_make(whole_frame), stages=("verify",),
+)  # fmt: skip
+FLICKER_TILE = MetricSpec(
+    "flicker_tile", "stop", (0.0, 17.0), "lower", _DOMAIN, "gate", "how the brightness of places wavers",
+    neutral=0.0, gate=_make(tiles_p95), stages=("verify",),
+)  # fmt: skip

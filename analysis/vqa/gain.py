@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import View
 from toolchain.color.pu21 import pu21_encode
@@ -72,3 +73,14 @@ def _glare(y_nits: Image) -> float:
 
 def _contrast(pu: Image, sigma: float) -> Image:
     return np.maximum(np.abs(pu - cv2.GaussianBlur(pu, (0, 0), sigma)) - VISIBLE_PU, 0)
+
+
+SELECTION = MetricSpec(
+    "selection_score", "PU21 units", (-600.0, 420.0), "higher", "PU21 luma, half size", "selection",
+    "rise of highlights less glare", neutral=0.0, measure=selection_score,
+)  # fmt: skip
+ACCEPTANCE = MetricSpec(
+    "acceptance_gain", "PU21 units", (-1200.0, 600.0), "higher", "PU21 luma, half size", "acceptance",
+    "contrast gained in highlights less the rise of the mean", neutral=0.0, measure=acceptance_gain,
+    stages=("verify",),
+)  # fmt: skip

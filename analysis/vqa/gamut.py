@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import View, largest, mix, smallest
 from toolchain.color.primaries import conversion_matrix
@@ -30,3 +31,13 @@ def outside_p3_percent(view: View) -> float:
 
 def _negative(rgb: Image) -> np.ndarray:
     return smallest(rgb) < -(TOLERANCE_SHARE * np.maximum(largest(rgb), 0) + TOLERANCE_NITS)
+
+
+GAMUT = MetricSpec(
+    "gamut", "% of pixels", (0.0, 100.0), "lower", "BT.2020 light", "gate",
+    "colours that no BT.2020 signal can hold", neutral=0.0, measure=outside_bt2020_percent, needs="nothing",
+)  # fmt: skip
+GAMUT_P3 = MetricSpec(
+    "gamut_p3", "% of pixels", (0.0, 100.0), "lower", "half-size P3-D65 light", "gate",
+    "colours beyond what a P3 display shows, less the source's own", neutral=0.0, measure=outside_p3_percent,
+)  # fmt: skip

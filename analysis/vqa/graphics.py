@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.view import View
 
 MIN_PIXELS = 12
@@ -21,3 +22,9 @@ def bright_nits(view: View) -> float | None:
     if np.count_nonzero(mask) < MIN_PIXELS:
         return 0.0
     return float(np.percentile(view.output_y[mask], 95) / 2 ** max(view.controls.mid_gain_ev or 0.0, 0.0))
+
+
+GRAPHICS = MetricSpec(
+    "graphics", "nits", (0.0, 10000.0), "lower", "luminance on the graphics mask", "gate",
+    "how bright text, subtitles and logos are", measure=bright_nits, needs="nothing",
+)  # fmt: skip

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import SourceView, View
 
@@ -96,3 +97,18 @@ def _cross_and_dot(view: View) -> tuple[Image, Image]:
 
 def _degrees(cross: ArrayLike, dot: ArrayLike) -> NDArray[np.float64]:
     return np.degrees(np.arctan2(np.abs(cross), dot, dtype=np.float64))
+
+
+_DOMAIN = "half-size light in ICtCp, hue angle of CtCp"
+MEDIAN = MetricSpec(
+    "hue_median", "degree", (0.0, 180.0), "lower", _DOMAIN, "gate", "how far most colours turn",
+    neutral=0.0, measure=median, absent="no coloured pixels",
+)  # fmt: skip
+P95 = MetricSpec(
+    "hue_p95", "degree", (0.0, 180.0), "lower", _DOMAIN, "gate", "how far the worst colours turn",
+    neutral=0.0, measure=p95, absent="no coloured pixels",
+)  # fmt: skip
+SKIN = MetricSpec(
+    "skin", "degree", (0.0, 180.0), "lower", _DOMAIN, "gate", "how far skin turns",
+    neutral=0.0, measure=skin_shift, absent="no skin",
+)  # fmt: skip

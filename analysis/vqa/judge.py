@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import resource
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.schema import GateResult
-from analysis.vqa.registry import METRICS, make_gates
-from analysis.vqa.spec import FramePair, JudgeControls, Limits
+from analysis.vqa.registry import make_gates, stage_metrics
+from analysis.vqa.spec import FramePair, JudgeControls, Limits, Stage
 from analysis.vqa.view import SourceView, View
+
+SHARED_PICTURES = "shared pictures"
+
+Answer = TypeVar("Answer")
 
 
 class Judge:
@@ -18,12 +27,14 @@ class Judge:
     answers with any number of threads.
     """
 
-    def __init__(self, limits: Limits, controls: JudgeControls):
+    def __init__(self, limits: Limits, controls: JudgeControls, stage: Stage = "verify"):
         self.limits = limits
         self.controls = controls
-        self._gates = make_gates(limits, controls)
+        self._gates = make_gates(limits, controls, stage)
+        self._metrics = stage_metrics(stage)
         self._places: list[tuple[int, int, int]] = []
-        self._values: dict[str, list[float]] = {metric.name: [] for metric in METRICS}
+        self._values: dict[str, list[float | None]] = {metric.name: [] for metric in self._metrics}
+        self._seconds: dict[str, float] = {}
 
     def add(self, pair: FramePair, of_source: SourceView | None = None) -> None:
         """Measure one pair. `of_source`: what was derived of the same source for another pair, to be shared.
@@ -31,27 +42,60 @@ class Judge:
         Raises AgentError where frames of a window do not rise.
         """
         view = View(pair, of_source, self.controls)
+        self._timed(SHARED_PICTURES, view.prepare)
         for gate in self._gates:
-            gate.add(view)
-        for metric in METRICS:
-            self._values[metric.name].append(metric.measure(view))
+            self._timed(gate.name, lambda gate=gate: gate.add(view))
+        for metric in self._metrics:
+            assert metric.measure is not None  # noqa: S101 - tests/conformance/test_metrics.py holds every entry to it
+            self._values[metric.name].append(self._timed(metric.name, lambda measure=metric.measure: measure(view)))
         self._places.append((pair.shot, pair.window, pair.number))
 
     def gates(self) -> tuple[GateResult, ...]:
         """Every gate in registry order, also those that were not measured."""
-        return tuple(gate.result() for gate in self._gates)
+        return tuple(self._timed(gate.name, gate.result) for gate in self._gates)
 
     def metrics(self) -> dict[str, float]:
-        """Each metric's mean over `units`; empty before the first pair."""
-        return {metric.name: float(self.units(metric.name).mean()) for metric in METRICS} if self._places else {}
+        """Each metric's mean over `units`; those that no frame had anything to say to are left out (`missing`)."""
+        units = {metric.name: self.units(metric.name) for metric in self._metrics}
+        return {name: float(values.mean()) for name, values in units.items() if values.size}
+
+    def missing(self) -> dict[str, str]:
+        """Why each metric that `metrics` leaves out was not measured."""
+        measured = self.metrics()
+        return {
+            metric.name: metric.absent if self._places else "no frames"
+            for metric in self._metrics
+            if metric.name not in measured
+        }
 
     def units(self, metric: str) -> NDArray[np.float64]:
         """The metric's means to resample: one a shot; for a single shot one a window, else one a frame."""
-        rows = sorted(zip(self._places, self._values[metric], strict=True))
+        places = zip(self._places, self._values[metric], strict=True)
+        rows = sorted((place, value) for place, value in places if value is not None)
+        groups: dict[tuple[int, ...], list[float]] = {}
         for depth in (1, 2, 3):
-            groups: dict[tuple[int, ...], list[float]] = {}
+            groups = {}
             for place, value in rows:
                 groups.setdefault(place[:depth], []).append(value)
             if len(groups) > 1:
                 break
         return np.array([np.mean(values) for values in groups.values()], np.float64)
+
+    def cost(self) -> dict[str, float]:
+        """CPU seconds so far of each gate and metric, and of the pictures they share, largest first.
+
+        Of the calling thread and of programs that have ended; OpenCV's own threads are not in it: set them to one
+        before measuring.
+        """
+        return dict(sorted(self._seconds.items(), key=lambda item: -item[1]))
+
+    def _timed(self, name: str, work: Callable[[], Answer]) -> Answer:
+        start = _cpu_s()
+        answer = work()
+        self._seconds[name] = self._seconds.get(name, 0.0) + _cpu_s() - start
+        return answer
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
 from analysis.vqa.view import MIDTONES_NITS, View
 
@@ -54,3 +55,10 @@ def _sigma(pu: Image, flat: np.ndarray) -> float:
     laplacian = np.abs(cv2.filter2D(pu, -1, _LAPLACIAN)[: height * BLOCK_PIXELS, : width * BLOCK_PIXELS])
     blocks = laplacian.reshape(height, BLOCK_PIXELS, width, BLOCK_PIXELS).swapaxes(1, 2)
     return float(np.hypot(1.4826 * np.median(blocks[flat]), FLOOR_PU))
+
+
+NOISE = MetricSpec(
+    "noise", "ratio", (0.0, 1200.0), "lower", "PU21 luma, flat blocks below highlights", "gate",
+    "grain of the result over that of the source", neutral=1.0, measure=amplification,
+    absent="nothing but highlights and black",
+)  # fmt: skip

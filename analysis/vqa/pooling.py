@@ -8,10 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from analysis.schema import GateResult
+from analysis.schema import GateDirection, GateResult
 from analysis.vqa.view import View
 
 MAX_NAMED_FRAMES = 5
+NO_INPUT = "its input was not there"
 
 
 class Gate(Protocol):
@@ -26,12 +27,13 @@ class Gate(Protocol):
 
 @dataclass
 class FrameGate:
-    """A gate measured on each frame alone; its value is the upper quartile of the worst shot.
+    """A gate measured on each frame alone; its value is the worse quartile of the worst shot.
 
-    The worst shot, because a film with one ruined shot is ruined; the upper quartile and not the maximum, because
-    one frame in a fade or a flash must not decide. `measure` gives None for a frame it has nothing to say about.
-    Where that holds for all frames, the gate passes with value 0 if `absent` tells why nothing can be wrong, and is
-    not measured if `absent` is empty.
+    The worst shot, because a film with one ruined shot is ruined; the quartile and not the extreme, because one
+    frame in a fade or a flash must not decide. `direction` "lower" passes up to the limit and takes the upper
+    quartile, "higher" passes from the limit on and takes the lower one. `measure` gives None for a frame it has
+    nothing to say about. Where that holds for all frames, the gate passes with value 0 if `absent` tells why nothing
+    can be wrong, and is not measured if `absent` is empty.
     """
 
     name: str
@@ -40,6 +42,7 @@ class FrameGate:
     measure: Callable[[View], float | None]
     absent: str
     detail: str = ""
+    direction: GateDirection = "lower"
     _values: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(self, view: View) -> None:
@@ -49,36 +52,64 @@ class FrameGate:
 
     def result(self) -> GateResult:
         if not self._values:
-            return nothing_measured(self.name, self.unit, self.limit, self.absent)
-        value, first = max((_upper_quartile(values), -shot) for shot, values in self._values.items())
+            return nothing_measured(self.name, self.unit, self.limit, self.absent, direction=self.direction)
+        sign = 1 if self.direction == "lower" else -1
+        badness, first = max(
+            (_upper_quartile([sign * value for value, _ in values]), -shot) for shot, values in self._values.items()
+        )
         shot = -first
-        worst = sorted(self._values[shot], key=lambda item: (-item[0], item[1]))[:MAX_NAMED_FRAMES]
+        worst = sorted(self._values[shot], key=lambda item: (-sign * item[0], item[1]))[:MAX_NAMED_FRAMES]
         detail = f"worst in shot {shot}" + (f"; {self.detail}" if self.detail else "")
-        return judged(self.name, self.unit, value, self.limit, detail, (number for _, number in worst))
+        frames = (number for _, number in worst)
+        return judged(self.name, self.unit, sign * badness, self.limit, detail, frames, self.direction)
 
 
-def judged(name: str, unit: str, value: float, limit: float, detail: str, frames: Iterable[int] = ()) -> GateResult:
-    """A measured gate: passed up to and including its limit. A value that is not finite fails."""
-    passed = bool(np.isfinite(value) and value <= limit)
-    value = round(value, 6) if np.isfinite(value) else float(np.finfo(np.float32).max)
+def judged(
+    name: str,
+    unit: str,
+    value: float,
+    limit: float,
+    detail: str,
+    frames: Iterable[int] = (),
+    direction: GateDirection = "lower",
+) -> GateResult:
+    """A measured gate: passed up to its limit, or from it on where higher is better. Not finite fails."""
+    finite = bool(np.isfinite(value))
+    passed = finite and (value <= limit if direction == "lower" else value >= limit)
+    worst = float(np.finfo(np.float32).max) * (1 if direction == "lower" else -1)
     return GateResult(
         gate=name,
         state="passed" if passed else "failed",
-        value=value,
+        value=round(float(value), 6) if finite else worst,
         limit=limit,
         unit=unit,
+        direction=direction,
         detail=detail,
         frames=tuple(sorted(frames)),
     )
 
 
-def nothing_measured(name: str, unit: str, limit: float, absent: str) -> GateResult:
-    """A gate without input: vacuously passed where `absent` says why, else not measured."""
+def nothing_measured(
+    name: str,
+    unit: str,
+    limit: float,
+    absent: str,
+    missing: str = NO_INPUT,
+    direction: GateDirection = "lower",
+) -> GateResult:
+    """A gate without input: vacuously passed (0, or the limit where higher is better) where `absent` says why.
+
+    Else not measured, and `missing` says why that is: what was not there, and what would bring it.
+    """
     if absent:
-        return GateResult(gate=name, state="passed", value=0.0, limit=limit, unit=unit, detail=absent, frames=())
-    detail = "its input was not there"
-    return GateResult(gate=name, state="not_measured", value=None, limit=limit, unit=unit, detail=detail, frames=())
+        value = 0.0 if direction == "lower" else limit
+        return GateResult(
+            gate=name, state="passed", value=value, limit=limit, unit=unit, direction=direction, detail=absent
+        )
+    return GateResult(
+        gate=name, state="not_measured", value=None, limit=limit, unit=unit, direction=direction, detail=missing
+    )
 
 
-def _upper_quartile(values: list[tuple[float, int]]) -> float:
-    return float(np.percentile([value for value, _ in values], 75, method="higher"))
+def _upper_quartile(values: list[float]) -> float:
+    return float(np.percentile(values, 75, method="higher"))

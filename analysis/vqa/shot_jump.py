@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.schema import GateResult
 from analysis.vqa.flicker import tone_and_gain
+from analysis.vqa.metric import MetricSpec
 from analysis.vqa.pooling import judged, nothing_measured
 from analysis.vqa.view import MIDTONES_NITS, View, binned_mean
 
@@ -27,6 +28,14 @@ class _Shot:
     count: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TONE_BINS))
     total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TONE_BINS))
 
+    def joined(self, other: _Shot) -> _Shot:
+        return _Shot(
+            min(self.first, other.first),
+            self.pixels + other.pixels,
+            self.count + other.count,
+            self.total + other.total,
+        )
+
     def gains(self) -> NDArray[np.float64]:
         return self.total / np.maximum(self.count, 1)
 
@@ -42,10 +51,10 @@ class ShotJumpGate:
     limit: float
     name: str = "shot_jump"
     unit: str = "stop"
-    _shots: dict[int, _Shot] = field(default_factory=dict)
+    _windows: dict[tuple[int, int], _Shot] = field(default_factory=dict)
 
     def add(self, view: View) -> None:
-        shot = self._shots.setdefault(view.shot, _Shot(view.number))
+        shot = self._windows.setdefault((view.shot, view.window), _Shot(view.number))
         tone, gain = view.once(tone_and_gain)
         inside = (view.half_source_y >= MIDTONES_NITS[0]) & (view.half_source_y < MIDTONES_NITS[1])
         low, high = np.log2(MIDTONES_NITS)
@@ -56,14 +65,22 @@ class ShotJumpGate:
         shot.total += count * mean
 
     def result(self) -> GateResult:
-        if len(self._shots) < 2:
-            return nothing_measured(self.name, self.unit, self.limit, "no cut" if self._shots else "")
-        jumps = [(_jump(a, b), b.first) for (_, a), (_, b) in pairwise(sorted(self._shots.items()))]
+        shots = self._shots()
+        if len(shots) < 2:
+            return nothing_measured(self.name, self.unit, self.limit, "no cut" if shots else "")
+        jumps = [(_jump(a, b), b.first) for a, b in pairwise(shots)]
         known = [(jump, number) for jump, number in jumps if jump is not None]
         if not known:
             return nothing_measured(self.name, self.unit, self.limit, "no cut joins shots with mid-tones in common")
         value, frame = max(known)
         return judged(self.name, self.unit, value, self.limit, f"largest of {len(known)} cuts", [frame])
+
+    def _shots(self) -> list[_Shot]:
+        """Whole shots in order. Summed only now and in one order, so that the order of arrival changes no bit."""
+        shots: dict[int, _Shot] = {}
+        for (number, _), window in sorted(self._windows.items(), key=lambda item: item[0]):
+            shots[number] = shots[number].joined(window) if number in shots else window
+        return list(shots.values())
 
 
 def _jump(before: _Shot, after: _Shot) -> float | None:
@@ -72,3 +89,9 @@ def _jump(before: _Shot, after: _Shot) -> float | None:
         return None
     weight = np.sqrt(before.count[common] * after.count[common])
     return abs(float(np.average((after.gains() - before.gains())[common], weights=weight)))
+
+
+SHOT_JUMP = MetricSpec(
+    "shot_jump", "stop", (0.0, 34.0), "lower", "half-size luminance of mid-tones, log2 gain", "gate",
+    "how equal tones change from shot to shot", neutral=0.0, gate=lambda spec, limit, controls: ShotJumpGate(limit),
+)  # fmt: skip

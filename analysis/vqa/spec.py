@@ -76,9 +76,9 @@ def judge_controls(model_id: str, controls: Controls, single_frame: bool = False
 
 
 class Limits(BaseModel):
-    """The largest value each gate lets pass, named as the gate; units stand in the registry.
+    """The worst value each gate lets pass, named as the gate; unit and better side stand in the registry.
 
-    The last two are the gain metrics' own test-retest noise: a gain below it is no gain.
+    The two noises are the gain metrics' own, from test and retest: a gain below it is no gain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +100,7 @@ class Limits(BaseModel):
     graphics: float = Field(gt=0)
     selection_noise: float = Field(ge=0)
     acceptance_noise: float = Field(ge=0)
+    calibration: str = Field(default="", description="the run these limits come from: command, commit, clips, date")
 
 
 def load_limits(path: Path | None = None) -> Limits:

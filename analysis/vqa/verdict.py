@@ -38,7 +38,7 @@ def verify_pairs(
     pairs: Iterable[FramePair], model_id: str, limits: Limits, controls: JudgeControls, stage: Stage = "verify"
 ) -> Verdict:
     """Judge a stream of frame pairs to its end. No pairs at all: uncertain."""
-    judge = Judge(limits, controls)
+    judge = Judge(limits, controls, stage)
     for pair in pairs:
         judge.add(pair)
     return judge_candidate(model_id, judge, stage)
@@ -115,4 +115,5 @@ def _failures(gates: Iterable[GateResult]) -> str:
 
 def _failure(gate: GateResult) -> str:
     frames = f", frames {', '.join(map(str, gate.frames))}" if gate.frames else ""
-    return f"{gate.gate} {gate.value:.4g} {gate.unit} is over its limit of {gate.limit:.4g} ({gate.detail}{frames})"
+    side = "over" if gate.direction == "lower" else "under"
+    return f"{gate.gate} {gate.value:.4g} {gate.unit} is {side} its limit of {gate.limit:.4g} ({gate.detail}{frames})"

@@ -132,6 +132,10 @@ class View:
             self._known[measure] = measure(self)
         return self._known[measure]
 
+    def prepare(self) -> None:
+        """Work out the pictures that several gates and metrics share, so that none of them is charged for all."""
+        _ = self.of_source.half_y, self.of_source.soft_itp, self.reference.half_y, self.soft_mapped_itp
+
     @property
     def source(self) -> Image:
         return self.of_source.rgb
