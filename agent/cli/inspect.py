@@ -17,7 +17,8 @@ from agent.state import JobSpec
 from agent.store import Run, RunStore
 
 if TYPE_CHECKING:
-    from analysis.schema import Analysis, Verdict
+    from agent.report.record import Verification
+    from analysis.schema import Analysis
 
 
 def plan(
@@ -72,22 +73,46 @@ def analyze(input_path: Input, json_output: JsonOption = False) -> int:
 
 
 def verify(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="The SDR source.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The HDR file made of it, by any tool.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="The SDR source.", show_default=False)],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The HDR file made of it, by any tool.", show_default=False)
+    ],
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
-    json_output: JsonOption = False,
+    limits: Annotated[
+        Path | None, typer.Option("--limits", help="Gate limits, a YAML file like configs/gates/default.yaml.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Also write the verdict as a page, .html, with pictures.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> int:
-    """Compare OUT with SRC: every gate, and the gain over doing nothing. Exit 0 only when OUT is accepted."""
-    from agent.verification import verify_files
+    """Compare OUT with SRC: every gate, and the gain over doing nothing.
 
+    Exit 0 when OUT is accepted; 4 when it is safe without a gain, rejected or uncertain; 3 when the two files cannot
+    be compared.
+    """
+    from agent.verification import Asked, verify_files
+
+    asked = Asked(
+        source=check_input(source),
+        output=check_input(output),
+        peak_nits=peak_nits,
+        mid_gain_ev=mid_gain,
+        limits=limits,
+        report=report,
+        overwrite=overwrite,
+    )
     with human_events() as emit:
-        verdict = verify_files(check_input(source), check_input(output), peak_nits, mid_gain, emit)
+        verification = verify_files(asked, emit)
     if json_output:
-        write_line(sys.stdout, verdict.model_dump_json())
+        write_line(sys.stdout, verification.model_dump_json())
     else:
-        _print_verdict(verdict)
-    return 0 if verdict.passed else 4
+        _print_verification(verification)
+    if report is not None:
+        tell(f"report written to {report}")
+    return verification.exit_code
 
 
 def _print_plan(outcome: Outcome, profile_name: str) -> None:
@@ -121,9 +146,17 @@ def _print_report(analysis: Analysis) -> None:
         show(row)
 
 
-def _print_verdict(verdict: Verdict) -> None:
-    for gate in verdict.gates:
+def _print_verification(found: Verification) -> None:
+    for gate in found.gates:
         value = "" if gate.value is None else f"{gate.value:.3g}"
-        limit = "" if gate.limit is None else f"(limit {gate.limit:.3g} {gate.unit})"
-        show(f"{gate.state.replace('_', ' '):<13}{gate.gate:<14}{value} {limit} {gate.detail}".rstrip())
-    show(f"{verdict.outcome.replace('_', ' ')}: {verdict.reason}")
+        side = "at least" if gate.direction == "higher" else "at most"
+        limit = "" if gate.limit is None else f"({side} {gate.limit:.3g} {gate.unit})"
+        frames = f", frames {', '.join(map(str, gate.frames))}" if gate.state == "failed" and gate.frames else ""
+        show(f"{gate.state.replace('_', ' '):<13}{gate.gate:<16}{value} {limit} {gate.detail}{frames}".rstrip())
+    if found.gain_low is not None and found.gain_high is not None:
+        interval = f"{found.gain_low:+.2f} to {found.gain_high:+.2f}, "
+    else:
+        interval = ""
+    show(f"gain {found.gain:+.2f} {found.gain_unit} ({interval}noise {found.gain_noise:.2f})")
+    show(f"{found.outcome.replace('_', ' ')}: {found.reason}")
+    show(f"{found.summary} (exit {found.exit_code})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from analysis.schema import Plan, Verdict
 from toolchain.models.spec import Controls
@@ -99,6 +99,9 @@ class MuxResult(_Message):
 
 
 class VerifyRequest(_Message):
+    """`limits`: a file of gate limits, None for the program's own. `evidence`: an empty folder for what a report
+    shows (agent.report.evidence); None collects nothing and costs nothing."""
+
     source: Path
     facts: MediaFacts
     output: Path
@@ -107,3 +110,19 @@ class VerifyRequest(_Message):
     controls: Controls
     windows: int
     frames_per_window: int
+    limits: Path | None = None
+    evidence: Path | None = None
+
+
+class ScoreRequest(_Message):
+    path: Path
+
+
+class ScoreResult(_Message):
+    """A video's place on the distortion ranking (0 to 100), each head's, each clip's, and what made them."""
+
+    score: FiniteFloat
+    heads: dict[str, FiniteFloat]
+    clips: tuple[FiniteFloat, ...]
+    model_hash: str
+    preprocessing_hash: str

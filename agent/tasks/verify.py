@@ -2,56 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.frames import Compared, choose_windows, compare
+from agent.comparable import require_comparable, require_same_frames, turn_filters
+from agent.frames import Compared, Window, choose_windows, compare
+from agent.report.collect import Recorder, choose_frames, save_report_evidence
 from agent.tasks.messages import VerifyRequest
 from agent.workspace import Workspace
 from analysis.schema import Verdict
-from analysis.vqa.spec import HdrFormat, judge_controls, load_limits
+from analysis.vqa.spec import FramePair, HdrFormat, judge_controls, load_limits
 from analysis.vqa.verdict import verify_pairs
 from toolchain.errors import InputError
 from toolchain.events import Emit
 from toolchain.video.container import open_container
-from toolchain.video.decode import deinterlace_filters
-from toolchain.video.facts import VideoFacts
+from toolchain.video.decode import decode_frames, deinterlace_filters, pts_of
+from toolchain.video.facts import MediaFacts, VideoFacts
 from toolchain.video.probe import probe
 
 _FORMAT_OF_HDR: dict[str, HdrFormat] = {"pq": "hdr10", "hlg": "hlg"}
 
 
 def verify(request: VerifyRequest, emit: Emit) -> Verdict:
-    """Raises InputError when the two do not show the same number of frames, or the output is not PQ or HLG."""
-    workspace = Workspace(request.work)
-    scan = workspace.load_scan()
-    before = request.facts.video
-    assert before is not None  # noqa: S101 - probe refuses files without a picture
-    after = probe(request.output).video
-    assert after is not None  # noqa: S101 - probe refuses files without a picture
-    if after.hdr not in _FORMAT_OF_HDR:
-        raise InputError(f"{request.output} is not HDR (transfer {after.tags.transfer}): PQ or HLG is needed")
-    pts, key_frames = frame_times(request, after)
-    if len(pts) != scan.frame_count:
-        raise InputError(
-            f"{request.output} has {len(pts)} frames and {request.source} has {scan.frame_count}: "
-            "only files of the same frames can be compared"
+    """Raises InputError where the two files cannot be held against each other (`agent.comparable`)."""
+    sides = Sides(request)
+    recorder = Recorder(sides.time_s) if request.evidence else None
+    pairs = sides.pairs(
+        choose_windows(sides.scan.shots, request.windows, request.frames_per_window, sides.key_frames)
+    )
+    controls = judge_controls(request.model_id, request.controls, single_frame=sides.scan.frame_count == 1)
+    watched = recorder.watch(pairs) if recorder else pairs
+    verdict = verify_pairs(watched, request.model_id, load_limits(request.limits), controls)
+    if recorder and request.evidence:
+        reasons = choose_frames(verdict, recorder.points)
+        shown = ((pair, reasons[pair.number]) for pair in sides.frames(list(reasons)))
+        rotation_deg = sides.video.rotation_deg
+        save_report_evidence(request.evidence, recorder, shown, rotation_deg, request.controls.peak_nits)
+    return verdict
+
+
+@dataclass
+class Sides:
+    """Source and output of one request, ready to be read side by side.
+
+    Made only of files that can be compared: anything else raises InputError.
+    """
+
+    request: VerifyRequest
+
+    def __post_init__(self) -> None:
+        workspace = Workspace(self.request.work)
+        self.scan = workspace.load_scan()
+        facts, made = self.request.facts, probe(self.request.output)
+        require_comparable(facts, made)
+        self.video, output = _picture(facts), _picture(made)
+        source_pts = workspace.load_pts()
+        output_pts, self.key_frames = frame_times(made, output)
+        self._times_s = _seconds(source_pts, self.video) if len(source_pts) else np.zeros(0)
+        require_same_frames(facts, self._times_s, made, _seconds(output_pts, output))
+        self._source = Compared(
+            self.request.source, self.video, source_pts, deinterlace_filters(self.scan.field_order)
         )
-    windows = choose_windows(scan.shots, request.windows, request.frames_per_window, key_frames)
-    source = Compared(request.source, before, workspace.load_pts(), deinterlace_filters(scan.field_order))
-    masks = {shot.index: workspace.load_mask(shot.index) for shot in scan.shots}
-    pairs = compare(source, Compared(request.output, after, pts), _FORMAT_OF_HDR[after.hdr], windows, masks)
-    controls = judge_controls(request.model_id, request.controls, single_frame=scan.frame_count == 1)
-    return verify_pairs(pairs, request.model_id, load_limits(), controls)
+        self._output = Compared(self.request.output, output, output_pts, turn_filters(facts, made))
+        self._format: HdrFormat = _FORMAT_OF_HDR[output.hdr]
+
+    @cached_property
+    def _masks(self) -> dict[int, NDArray[np.float32] | None]:
+        workspace = Workspace(self.request.work)
+        return {shot.index: workspace.load_mask(shot.index) for shot in self.scan.shots}
+
+    def time_s(self, number: int) -> float:
+        """When a frame of the source is shown, in seconds since the first."""
+        return float(self._times_s[number] - self._times_s[0])
+
+    def pairs(self, windows: list[Window]) -> Iterator[FramePair]:
+        """Frame pairs of the windows, in order."""
+        return compare(self._source, self._output, self._format, windows, self._masks)
+
+    def frames(self, numbers: list[int]) -> Iterator[FramePair]:
+        """Single frames, each read anew."""
+        return self.pairs([Window(self._shot(number), number, number + 1) for number in numbers])
+
+    def _shot(self, number: int) -> int:
+        return next(shot.index for shot in self.scan.shots if shot.start_frame <= number < shot.end_frame)
 
 
-def frame_times(request: VerifyRequest, video: VideoFacts) -> tuple[NDArray[np.int64], list[int]]:
-    """Presentation times of the output's frames, and the numbers of those that a decoder can start at."""
-    with open_container(request.output) as container:
+def frame_times(facts: MediaFacts, video: VideoFacts) -> tuple[NDArray[np.int64], list[int]]:
+    """Presentation times of a file's frames, and the numbers of those that a decoder can start at.
+
+    A container that does not time every picture (a bare bitstream, AVI) is decoded for its times instead.
+    """
+    with open_container(facts.path) as container:
         packets = [
             (packet.pts, packet.is_keyframe)
             for packet in container.demux(container.streams[video.index])
-            if packet.pts is not None and not packet.is_discard
+            if packet.size and not packet.is_discard
         ]
-    packets.sort()
-    return np.array([pts for pts, _ in packets], np.int64), [i for i, (_, key) in enumerate(packets) if key]
+    timed = sorted((pts, key) for pts, key in packets if pts is not None)
+    if len(timed) < len(packets):
+        decoded = [pts_of(frame) for frame in decode_frames(facts.path, video)]
+        return np.array(decoded, np.int64), [0]
+    return np.array([pts for pts, _ in timed], np.int64), [i for i, (_, key) in enumerate(timed) if key]
+
+
+def _seconds(pts: NDArray[np.int64], video: VideoFacts) -> NDArray[np.float64]:
+    if video.time_base is None:
+        raise InputError("a picture stream without a time base cannot be compared: rewrite the file as MP4 or MKV")
+    return pts.astype(np.float64) * float(video.time_base)
+
+
+def _picture(facts: MediaFacts) -> VideoFacts:
+    if facts.video is None:
+        raise InputError(f"{facts.path} holds no picture: give a file with a video stream")
+    return facts.video
