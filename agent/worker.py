@@ -28,11 +28,11 @@ from toolchain.files import DISK_FULL
 
 Result = TypeVar("Result", bound=BaseModel)
 
-STALL_TIMEOUT_S: dict[str, float] = {"probe": 300.0, "scan": 900.0, "render": 1800.0}
+STALL_TIMEOUT_S: dict[str, float] = {"probe": 300.0, "scan": 900.0, "render": 1800.0, "score": 900.0}
 """A task that reports nothing for so long is taken for hung, e.g. by a hostile file. The others say nothing while a
 disk copies a film; what they read was decoded once before."""
 
-_FIRST_LOOKS = ("probe", "scan")
+_FIRST_LOOKS = ("probe", "scan", "score")
 """Tasks that meet a file for the first time: when they crash, the file is to blame; later ones are our own doing."""
 
 _EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
@@ -115,6 +115,11 @@ class Worker:
         if line is None:
             raise _death(task, self._process.wait(), self._log)
         return json.loads(line)
+
+    @property
+    def alive(self) -> bool:
+        """False once the child has crashed or been stopped: a new one is needed."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End the child, by force if it is busy."""

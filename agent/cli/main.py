@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from agent.cli import commands, inspect, models, runs, train
+from agent.cli import commands, inspect, models, runs, train, vqa
 from agent.cli.render import OutputClosed, tell, write_line
 from toolchain.errors import AgentError, Interrupted
 
@@ -33,6 +33,7 @@ app.command()(inspect.verify)
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(train.app, name="train")
+app.add_typer(vqa.app, name="vqa")
 app.command()(commands.sample)
 app.command()(commands.graph)
 app.command()(commands.doctor)

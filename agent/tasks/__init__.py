@@ -13,7 +13,7 @@ from agent.tasks import messages
 from toolchain.errors import AgentError
 from toolchain.events import Emit
 
-TASKS = ("probe", "scan", "analyse", "pilot", "render", "mux", "verify")
+TASKS = ("probe", "scan", "analyse", "pilot", "render", "mux", "verify", "score")
 """Each names the module `agent.tasks.<name>` and the function in it."""
 
 _WARM_UP = tuple(f"agent.tasks.{task}" for task in TASKS)
