@@ -42,17 +42,30 @@ def require_comparable(source: MediaFacts, output: MediaFacts) -> tuple[str, ...
         missing = source if before is None else output
         raise InputError(f"{missing.path} holds no picture: give a file with a video stream")
     _require_light(output, after)
-    turns = turn_filters(source, output)
-    return (*_shape_warnings(source, before, output, after), *(["OUT is turned to SRC's side"] if turns else []))
+    _turn(source, before, output, after)
+    return _shape_warnings(source, before, output, after)
 
 
-def turn_filters(source: MediaFacts, output: MediaFacts) -> Filters:
-    """Filters that turn the output's decoded picture to how the source's lies; none where both lie alike.
+def align_filters(source: MediaFacts, output: MediaFacts) -> Filters:
+    """Filters that bring the output's decoded picture to how the source's lies: a turn, and off with the row or
+    column by which an odd side grew for a codec that needs even ones. None where both lie alike.
 
     Raises InputError for a difference that is no quarter turn, such as a mirrored picture.
     """
     before, after = source.video, output.video
-    if before is None or after is None or _orientation(before) == _orientation(after):
+    if before is None or after is None:
+        return ()
+    turn = _turn(source, before, output, after)
+    swapped = any(name == "transpose" for name, _ in turn)
+    width, height = (after.height, after.width) if swapped else (after.width, after.height)
+    grown = [(new, old) for new, old in ((width, before.width), (height, before.height)) if new != old]
+    if grown and all(old % 2 and new == old + 1 for new, old in grown):
+        return (*turn, ("crop", f"{before.width}:{before.height}:0:0:exact=1"))
+    return turn
+
+
+def _turn(source: MediaFacts, before: VideoFacts, output: MediaFacts, after: VideoFacts) -> Filters:
+    if _orientation(before) == _orientation(after):
         return ()
     turn_deg = (after.rotation_deg - before.rotation_deg) % 360
     if _mirrored(before) or _mirrored(after) or turn_deg not in _TURNS:
@@ -74,19 +87,19 @@ def require_same_frames(
     if counts[0] != counts[1]:
         word = "shorter" if counts[0] < counts[1] else "longer"
         raise InputError(
-            f"{output.path} is {word} than {source.path}: {_length(output_times_s)} against "
-            f"{_length(source_times_s)}; only files of the same frames can be compared"
+            f"{output.path} is {word} than {source.path}: {_length(output, output_times_s)} against "
+            f"{_length(source, source_times_s)}; only files of the same frames can be compared"
         )
     before, after = source_times_s - source_times_s[0], output_times_s - output_times_s[0]
     apart_s = np.abs(after - before)
     usual_gap_s = float(np.median(np.diff(before))) if len(before) > 1 else 0.0
-    at = int(apart_s.argmax())
-    if apart_s[at] > max(MAX_SHIFT_FRAMES * usual_gap_s, CLOCK_STEP_S):
-        first = int((apart_s > max(MAX_SHIFT_FRAMES * usual_gap_s, CLOCK_STEP_S)).argmax())
+    allowed_s = max(MAX_SHIFT_FRAMES * usual_gap_s, CLOCK_STEP_S)
+    if apart_s.max() > allowed_s:
+        first = int((apart_s > allowed_s).argmax())
         raise InputError(
-            f"{output.path} runs at another rate than {source.path}: {_rate(output_times_s)} against "
-            f"{_rate(source_times_s)}, frame {first} at {after[first]:.4f} s instead of {before[first]:.4f} s; "
-            "give an output with its source's times"
+            f"{output.path} runs at another rate than {source.path}: {_rate(output, output_times_s)} against "
+            f"{_rate(source, source_times_s)}, frame {first} is shown at {after[first]:.4f} s instead of "
+            f"{before[first]:.4f} s; give an output with its source's times"
         )
 
 
@@ -171,14 +184,16 @@ def _size(video: VideoFacts) -> str:
     return f"{width}x{height} ({aspect[0] / aspect[1]:.3f}:1{pixels}{turned})"
 
 
-def _length(times_s: NDArray[np.float64]) -> str:
-    return f"{len(times_s)} frames at {_rate(times_s)}"
+def _length(facts: MediaFacts, times_s: NDArray[np.float64]) -> str:
+    return f"{len(times_s)} frames at {_rate(facts, times_s)}"
 
 
-def _rate(times_s: NDArray[np.float64]) -> str:
-    """Mean frame rate in words, with the word for an uneven one."""
+def _rate(facts: MediaFacts, times_s: NDArray[np.float64]) -> str:
+    """The frame rate in words: as stated where frames come evenly, else as measured."""
     gaps_s = np.diff(times_s)
+    stated = facts.video.frame_rate if facts.video else None
+    if stated and (not len(gaps_s) or np.ptp(gaps_s) <= MAX_SHIFT_FRAMES / float(stated)):
+        return f"{float(stated):.6g} fps"
     if not len(gaps_s) or gaps_s.sum() <= 0:
-        return "no rate of its own"
-    uneven = " on average (variable)" if np.ptp(gaps_s) > 0.25 * float(np.median(gaps_s)) + CLOCK_STEP_S else ""
-    return f"{len(gaps_s) / float(gaps_s.sum()):.6g} fps{uneven}"
+        return "an unknown rate"
+    return f"{len(gaps_s) / float(gaps_s.sum()):.4g} fps on average (variable)"

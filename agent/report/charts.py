@@ -11,7 +11,7 @@ from itertools import groupby
 from agent.report.evidence import FramePoint, Histogram
 
 WIDTH = 860
-LEFT, RIGHT = 60, 16
+LEFT, RIGHT = 60, 24
 REFERENCE_WHITE_NITS = 203.0
 
 SOURCE_COLOR, OUTPUT_COLOR = "#5b6b7b", "#c8501e"
@@ -68,14 +68,14 @@ def histogram_chart(histogram: Histogram) -> str:
     decades = range(math.ceil(edges[0] - 1e-9), math.floor(edges[-1] + 1e-9) + 1)
     parts += [_text(x.at(decade), 210, f"{10.0**decade:g}", "middle", "#667") for decade in decades]
     white = x.at(math.log10(REFERENCE_WHITE_NITS))
-    parts += [_line(white, 14, white, 190, "#222", 1), _text(white - 5, 24, "203: SDR white", "end")]
+    parts += [_line(white, 14, white, 190, "#222", 1), _text(white + 5, 24, "203: SDR white", "start")]
     for shares, color, fill in (
         (histogram.source_percent, SOURCE_COLOR, 0.25),
         (histogram.output_percent, OUTPUT_COLOR, 0.15),
     ):
         parts.append(_polyline(_steps(shares, edges, x, y), color, fill))
     parts.append(_text(WIDTH - RIGHT, 228, "nits, logarithmic", "end", "#667"))
-    return _svg(234, "Luminance of source and output", parts)
+    return _svg(236, "Luminance of source and output", parts)
 
 
 class _Axis:

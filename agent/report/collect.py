@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.report.evidence import Evidence, FramePoint, Histogram, ShownFrame, save_evidence
+from agent.report.evidence import KEY_FRAME, Evidence, FramePoint, Histogram, ShownFrame, save_evidence
 from agent.report.pictures import gain_picture, gain_stops, page_picture, save_jpeg
 from analysis.schema import Verdict
 from analysis.vqa.spec import FramePair
@@ -91,7 +91,7 @@ def choose_frames(verdict: Verdict, points: list[FramePoint]) -> dict[int, str]:
             reasons[worst[0]] = [gate.gate]
     chosen = {number: ", ".join(gates) for number, gates in reasons.items()}
     for number in _key_frames(sorted(judged - set(chosen))):
-        chosen[number] = "key frame"
+        chosen[number] = KEY_FRAME
     return dict(sorted(chosen.items()))
 
 

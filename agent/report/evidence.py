@@ -10,6 +10,9 @@ from toolchain.files import write_atomic
 
 _FILE = "evidence.json"
 
+KEY_FRAME = "key frame"
+"""Why a frame is shown that no gate found fault with."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +47,7 @@ class ShownFrame(_Record):
     number: int
     time_s: float
     shot: int
-    why: str = Field(description="a failed gate's name, or `key frame`")
+    why: str = Field(description="the names of failed gates, or KEY_FRAME")
     source: str = Field(pattern=r"^[a-z0-9_]+\.jpg$")
     output: str = Field(pattern=r"^[a-z0-9_]+\.jpg$")
     gain: str = Field(pattern=r"^[a-z0-9_]+\.jpg$")

@@ -10,9 +10,10 @@ from string import Template
 
 from agent.cli.render import printable
 from agent.report.charts import OUTPUT_COLOR, SOURCE_COLOR, gain_over_time, histogram_chart, interval_chart
-from agent.report.evidence import Evidence, ShownFrame
+from agent.report.evidence import KEY_FRAME, Evidence, ShownFrame
 from agent.report.record import FileIdentity, ReportFacts, summarise, versions
 from analysis.schema import GateResult, Verdict
+from analysis.vqa.registry import MEASURES, METRICS
 
 _STATE_ORDER = {"failed": 0, "not_measured": 1, "passed": 2}
 
@@ -52,6 +53,7 @@ h1{font-size:24px;margin:0 0 6px}h2{font-size:17px;margin:0 0 8px}h3{font-size:1
 p{margin:4px 0}.reason{font-size:16px}
 .note,footer{color:#56616d;font-size:13px}
 table{border-collapse:collapse;width:100%}
+th .note{font-weight:400;max-width:260px}
 th,td{text-align:left;padding:3px 10px 3px 0;border-bottom:1px solid #e6eaee;vertical-align:top}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td.wide,code{overflow-wrap:anywhere}
@@ -76,6 +78,7 @@ def render_page(verdict: Verdict, facts: ReportFacts, evidence: Evidence, folder
         _gates_section(verdict.gates),
         _frames_section(evidence, folder),
         _light_section(verdict, evidence),
+        _metrics_section(verdict.metrics),
         _files_section(verdict, facts),
     ]
     name = printable(Path(facts.output.path).name)
@@ -119,25 +122,28 @@ def _gates_section(gates: Iterable[GateResult]) -> str:
     ordered = sorted(gates, key=lambda gate: _STATE_ORDER[gate.state])
     counts = [sum(gate.state == state for gate in ordered) for state in _STATE_ORDER]
     words = f"{counts[0]} failed, {counts[1]} not measured, {counts[2]} passed."
+    known = {spec.name: spec.description for spec in MEASURES}
     head = "".join(
         f'<th scope="col">{name}</th>' for name in ("gate", "", "value", "limit", "unit", "why, and where")
     )
-    rows = "".join(_gate_row(gate) for gate in ordered)
+    rows = "".join(_gate_row(gate, known.get(gate.gate, "")) for gate in ordered)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return _section("Gates", f"<p>{text(words)}</p>", table)
 
 
-def _gate_row(gate: GateResult) -> str:
+def _gate_row(gate: GateResult, meaning: str) -> str:
     value = "&ndash;" if gate.value is None else text(f"{gate.value:.4g}")
     sign = "at least" if gate.direction == "higher" else "at most"
     limit = "&ndash;" if gate.limit is None else text(f"{sign} {gate.limit:.4g}")
-    frames = f"; frames {', '.join(map(str, gate.frames))}" if gate.frames else ""
+    frames = f"; frames {', '.join(map(str, gate.frames))}" if gate.frames and gate.value else ""
     state = text(gate.state.replace("_", " "))
-    return (
-        f'<tr><th scope="row">{text(gate.gate)}</th><td class="{text(gate.state)}">{state}</td>'
-        f'<td class="n">{value}</td><td class="n">{limit}</td><td>{text(gate.unit)}</td>'
-        f'<td class="wide">{text(gate.detail + frames)}</td></tr>'
+    cells = (
+        f'<th scope="row">{text(gate.gate)}<div class="note">{text(meaning)}</div></th>',
+        f'<td class="{text(gate.state)}">{state}</td>',
+        f'<td class="n">{value}</td><td class="n">{limit}</td><td>{text(gate.unit)}</td>',
+        f'<td class="wide">{text(gate.detail + frames)}</td>',
     )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _frames_section(evidence: Evidence, folder: Path) -> str:
@@ -148,12 +154,13 @@ def _frames_section(evidence: Evidence, folder: Path) -> str:
         "of the page is 203 nits: this is how they compare, not how bright they are. SDR white turns a little grey."
     )
     scale = '<p class="note">Gain map, -3 to +3 stops against the source:</p><div class="scale"></div>'
-    frames = "".join(_frame(shown, folder) for shown in evidence.shown)
+    ordered = sorted(evidence.shown, key=lambda shown: (shown.why == KEY_FRAME, shown.number))
+    frames = "".join(_frame(shown, folder) for shown in ordered)
     return _section("Frames", f'<p class="note">{text(note)}</p>', scale, frames)
 
 
 def _frame(shown: ShownFrame, folder: Path) -> str:
-    why = shown.why if shown.why == "key frame" else f"worst for {shown.why}"
+    why = shown.why if shown.why == KEY_FRAME else f"among the worst for {shown.why}"
     title = f"Frame {shown.number}, {shown.time_s:.2f} s, shot {shown.shot}: {why}"
     spread = f"gain {shown.low_stops:+.2f} to {shown.high_stops:+.2f} stops (5 to 95 % of pixels)"
     figures = (
@@ -198,7 +205,6 @@ def _files_section(verdict: Verdict, facts: ReportFacts) -> str:
         f"<table>{head}{body}</table>",
         f"<h3>Judged by</h3><p>Held to: {asked}. Model: {text(verdict.model_id)}.</p>",
         f"<p>{_listed(versions())}</p>",
-        f"<h3>Metrics that decide nothing by themselves</h3><p>{_listed(_rounded(verdict.metrics))}</p>",
         f"<h3>The command</h3><p><code>{text(facts.command)}</code></p>",
     )
 
@@ -208,8 +214,17 @@ def _fact_row(name: str, source: object, output: object) -> str:
     return f'<tr><th scope="row">{text(name)}</th>{cells}</tr>'
 
 
-def _rounded(metrics: Mapping[str, float]) -> dict[str, str]:
-    return {name: f"{value:.4g}" for name, value in metrics.items()}
+def _metrics_section(metrics: Mapping[str, float]) -> str:
+    known = {spec.name: (spec.unit, spec.description) for spec in METRICS}
+    rows = "".join(_metric_row(name, value, *known.get(name, ("", ""))) for name, value in metrics.items())
+    return _section("Numbers that are no gate", f"<table>{rows}</table>") if rows else ""
+
+
+def _metric_row(name: str, value: float, unit: str, meaning: str) -> str:
+    return (
+        f'<tr><th scope="row">{text(name)}</th><td class="n">{value:.4g}</td><td>{text(unit)}</td>'
+        f'<td class="wide">{text(meaning)}</td></tr>'
+    )
 
 
 def _listed(values: Mapping[str, str]) -> str:

@@ -15,10 +15,10 @@ from toolchain.video.facts import MediaFacts
 
 _COMPONENTS = ("sdr2hdr-agent", "av", "numpy", "opencv-python-headless")
 
-HEADLINES = {
+_HEADLINES = {
     "accept": "Accepted: better than doing nothing",
     "accept_no_gain": "Not accepted: safe, but no better than doing nothing",
-    "reject": "Rejected: it damages the picture, or is worse than doing nothing",
+    "reject": "Rejected: worse than doing nothing",
     "uncertain": "Not accepted: it cannot be told whether it is better",
 }
 
@@ -75,7 +75,10 @@ class ReportFacts(BaseModel):
 
 def summarise(verdict: Verdict) -> str:
     """The outcome in words for a person, without its reason."""
-    return HEADLINES[verdict.outcome]
+    failed = [gate.gate for gate in verdict.gates if gate.state == "failed"]
+    if verdict.outcome == "reject" and failed:
+        return f"Rejected: fails {', '.join(failed)}"
+    return _HEADLINES[verdict.outcome]
 
 
 def identify_file(facts: MediaFacts, sha256: str | None = None) -> FileIdentity:

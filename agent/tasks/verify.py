@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.comparable import require_comparable, require_same_frames, turn_filters
+from agent.comparable import align_filters, require_comparable, require_same_frames
 from agent.frames import Compared, Window, choose_windows, compare
 from agent.report.collect import Recorder, choose_frames, save_report_evidence
 from agent.tasks.messages import VerifyRequest
@@ -61,13 +61,15 @@ class Sides:
         require_comparable(facts, made)
         self.video, output = _picture(facts), _picture(made)
         source_pts = workspace.load_pts()
-        output_pts, self.key_frames = frame_times(made, output)
-        self._times_s = _seconds(source_pts, self.video) if len(source_pts) else np.zeros(0)
-        require_same_frames(facts, self._times_s, made, _seconds(output_pts, output))
+        output_pts, self.key_frames, timed = frame_times(made, output)
+        self._times_s = _seconds(source_pts, self.video)
+        require_same_frames(
+            facts, self._times_s, made, _seconds(output_pts, output) if timed else _even_times(output_pts, output)
+        )
         self._source = Compared(
             self.request.source, self.video, source_pts, deinterlace_filters(self.scan.field_order)
         )
-        self._output = Compared(self.request.output, output, output_pts, turn_filters(facts, made))
+        self._output = Compared(self.request.output, output, output_pts, align_filters(facts, made))
         self._format: HdrFormat = _FORMAT_OF_HDR[output.hdr]
 
     @cached_property
@@ -91,10 +93,9 @@ class Sides:
         return next(shot.index for shot in self.scan.shots if shot.start_frame <= number < shot.end_frame)
 
 
-def frame_times(facts: MediaFacts, video: VideoFacts) -> tuple[NDArray[np.int64], list[int]]:
-    """Presentation times of a file's frames, and the numbers of those that a decoder can start at.
-
-    A container that does not time every picture (a bare bitstream, AVI) is decoded for its times instead.
+def frame_times(facts: MediaFacts, video: VideoFacts) -> tuple[NDArray[np.int64], list[int], bool]:
+    """Presentation times of a file's frames, the numbers of those that a decoder can start at, and whether the
+    container times its pictures. One that does not (a bare bitstream) is decoded to count them.
     """
     with open_container(facts.path) as container:
         packets = [
@@ -105,14 +106,19 @@ def frame_times(facts: MediaFacts, video: VideoFacts) -> tuple[NDArray[np.int64]
     timed = sorted((pts, key) for pts, key in packets if pts is not None)
     if len(timed) < len(packets):
         decoded = [pts_of(frame) for frame in decode_frames(facts.path, video)]
-        return np.array(decoded, np.int64), [0]
-    return np.array([pts for pts, _ in timed], np.int64), [i for i, (_, key) in enumerate(timed) if key]
+        return np.array(decoded, np.int64), [0], False
+    return np.array([pts for pts, _ in timed], np.int64), [i for i, (_, key) in enumerate(timed) if key], True
 
 
 def _seconds(pts: NDArray[np.int64], video: VideoFacts) -> NDArray[np.float64]:
     if video.time_base is None:
         raise InputError("a picture stream without a time base cannot be compared: rewrite the file as MP4 or MKV")
     return pts.astype(np.float64) * float(video.time_base)
+
+
+def _even_times(pts: NDArray[np.int64], video: VideoFacts) -> NDArray[np.float64]:
+    """Times of frames that come at the stated rate, for a container that says no more; else as decoded."""
+    return np.arange(len(pts)) / float(video.frame_rate) if video.frame_rate else _seconds(pts, video)
 
 
 def _picture(facts: MediaFacts) -> VideoFacts:
