@@ -47,6 +47,28 @@ def itm_data(
     return 0
 
 
+@app.command("vqa-data")
+def vqa_data(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The data set goes here.")],
+    photos: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="HDR photographs; without it $SDR2HDR_DATA.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the labelled clips that `agent train vqa` learns from."""
+    from training.data.vqa_data import build_from_yaml
+
+    with _training(out, as_json) as (emit, made):
+
+        def progress(done: int, total: int, _: str) -> None:
+            emit(Progress(step="vqa-data", done=done, total=total, unit="titles"))
+
+        build_from_yaml(config, out, photos, progress)
+        made(out)
+    return 0
+
+
 @app.command("itm")
 def itm(
     config: Config,

@@ -56,6 +56,8 @@ class Row:
     """The metrics themselves, in their own units."""
     base: int
     """The version of the same title that is its SDR picture shown at 203 nits."""
+    carrier: str = "master"
+    """What was damaged: the master, direct203, a model's rendition, or the SDR picture before a model expanded it."""
 
 
 _ROWS = TypeAdapter(list[Row])

@@ -1,0 +1,190 @@
+"""The judging network's training set: clips, their versions, and what reference metrics say of each.
+
+One pass over the titles; a finished title is never made again, so a stopped build goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from analysis.vqa.display import CLIP_FRAMES, key_picture, motion_picture
+from toolchain.errors import UsageError
+from toolchain.files import disk_errors, write_atomic
+from training.data.itm_sources import CREDITS
+from training.data.vqa_labels import RAW, LabelMap, Reference, label_luma
+from training.data.vqa_shards import MANIFEST, Row, VqaData, load, read_rows, stored, write_title
+from training.data.vqa_sources import VqaTitle, drawn_titles, photo_titles, scene_titles
+from training.data.vqa_versions import BASE, graded_pair, plans, rendered
+from training.recipe import load_recipe
+
+FORMAT_VERSION = 1
+DATA_VARIABLE = "SDR2HDR_DATA"
+Progress = Callable[[int, int, str], None]
+"""Called after each title with (titles done, titles in all, its name)."""
+
+
+class VqaDataConfig(BaseModel):
+    """What the set holds; `configs/training/vqa_data.yaml` is one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(default=7, ge=0)
+    drawn: Annotated[int, Field(ge=0, le=100_000)] = 160
+    """Procedural titles under a moving camera."""
+    scenes: Annotated[int, Field(ge=0, le=1000)] = 6
+    """Layouts of each of the scenes that truly move."""
+    photo_shots: Annotated[int, Field(ge=0, le=100)] = 4
+    """Shots of each photograph and panorama below the data folder; 0: procedural titles alone."""
+    damages: Annotated[int, Field(ge=0, le=75)] = 6
+    """Damaged versions of each title."""
+    renditions: Annotated[int, Field(ge=0, le=6)] = 2
+    """Undamaged renditions by models of each title."""
+    labels: dict[str, LabelMap] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known_errors(self) -> VqaDataConfig:
+        unknown = {name for label in self.labels.values() for name in label.of} - RAW.keys()
+        if unknown:
+            raise ValueError(f"no error is called {', '.join(sorted(unknown))}: there are {', '.join(RAW)}")
+        return self
+
+
+def build_from_yaml(
+    path: Path, folder: Path, data_folder: Path | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """`build` with the configuration of a YAML file; UsageError says what in it is wrong. Returns the manifest."""
+    return build(load_recipe(path, VqaDataConfig, "clips for the judging network"), folder, data_folder, progress)
+
+
+def build(
+    config: VqaDataConfig, folder: Path, data_folder: Path | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write the set into `folder` and return its manifest. Titles already there are kept: a stopped build resumes.
+
+    Photographs are read below `data_folder`, else $SDR2HDR_DATA; UsageError where the configuration asks for them
+    and there are none, or where `folder` was begun with another configuration.
+    """
+    stamp = _stamp(config)
+    titles = _titles(config, data_folder)
+    _claim(folder, stamp)
+    for order, title in enumerate(titles):
+        if not (folder / title.split / f"{title.name}.json").exists():
+            _make(title, order, config, folder)
+        if progress is not None:
+            progress(order + 1, len(titles), title.name)
+    manifest = _manifest(config, stamp, folder, titles)
+    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1))
+    return manifest
+
+
+def _stamp(config: VqaDataConfig) -> str:
+    text = json.dumps({"format": FORMAT_VERSION, **config.model_dump(mode="json")}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _claim(folder: Path, stamp: str) -> None:
+    """A folder belongs to one configuration, so a resumed build never mixes two."""
+    note = folder / "config.sha256"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if note.exists() and note.read_text(encoding="utf-8").strip() != stamp:
+        raise UsageError(f"{folder} was begun with another configuration: choose another folder or remove it.")
+    write_atomic(note, stamp + "\n")
+
+
+def _titles(config: VqaDataConfig, data_folder: Path | None) -> list[VqaTitle]:
+    """Origins mixed, so that a build that was stopped has some of each."""
+    photos = _photos(config, data_folder) if config.photo_shots else []
+    found = [*photos, *scene_titles(config.scenes, config.seed), *drawn_titles(config.drawn, config.seed)]
+    if not found:
+        raise UsageError("The set would hold no title: ask for drawn, scenes or photo_shots.")
+    return sorted(found, key=lambda title: hashlib.sha256(title.name.encode()).digest())
+
+
+def _photos(config: VqaDataConfig, given: Path | None) -> list[VqaTitle]:
+    named = given or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    found = photo_titles(named, config.photo_shots, config.seed) if named is not None else []
+    if not found:
+        raise UsageError(
+            f"{named or '(no data folder named)'} holds no photographs in hdr/ or pairs/: name another, set "
+            f"{DATA_VARIABLE}, or set photo_shots: 0."
+        )
+    return found
+
+
+# One title
+
+
+def _make(title: VqaTitle, order: int, config: VqaDataConfig, folder: Path) -> None:
+    """Every version's pictures and errors, with one version in memory at a time."""
+    todo = plans(order, config.damages, config.renditions, config.seed)
+    pair = graded_pair(title.render(), np.random.default_rng([config.seed, order, 94]))
+    reference = Reference(pair.master)
+    keys, motions, lumas, raws = [], [], [], []
+    for clip in rendered(pair, todo, (config.seed, order)):
+        keys.append(stored(key_picture(clip[CLIP_FRAMES // 2])))
+        motions.append(stored(np.stack([motion_picture(picture) for picture in clip])))
+        lumas.append(label_luma(clip))
+        raws.append(reference.tone_errors(clip))
+    for raw, more in zip(raws, reference.luma_errors(lumas), strict=True):
+        raw.update(more)
+    rows = [
+        Row(
+            title=title.name,
+            split=title.split,
+            origin=title.origin,
+            version=version,
+            kind=plan.kind,
+            strength=plan.strength,
+            labels=_labels(title, raw, config),
+            raw={name: round(value, 6) for name, value in raw.items()},
+            base=BASE,
+            carrier=plan.carrier,
+        )
+        for version, (plan, raw) in enumerate(zip(todo, raws, strict=True))
+    ]
+    write_title(folder, rows, np.stack(keys), np.stack(motions))
+
+
+def _labels(title: VqaTitle, raw: dict[str, float], config: VqaDataConfig) -> dict[str, float]:
+    """Those that were measured; of the training titles some go without one, so that data sets differ."""
+    labels = {}
+    for name, how in config.labels.items():
+        error = how.error(raw)
+        lot = int.from_bytes(hashlib.sha256(f"{title.name}:{name}".encode()).digest()[:8]) / 2**64
+        if error is not None and (title.split != "train" or lot < how.share):
+            labels[name] = round(how.quality(error), 5)
+    return labels
+
+
+def _manifest(config: VqaDataConfig, stamp: str, folder: Path, titles: list[VqaTitle]) -> dict[str, Any]:
+    """Counts are read back from the rows, so the manifest also says that every one of them can be read."""
+    rows = [row for title in titles for row in read_rows(folder, title.split, title.name)]
+    used = {row.origin for row in rows}
+    return {
+        "version": FORMAT_VERSION,
+        "config_sha256": stamp,
+        "config": config.model_dump(mode="json"),
+        "credits": {origin: credit for origin, credit in CREDITS.items() if origin in used},
+        "errors": RAW,
+        "counts": {
+            "titles": len(titles),
+            "versions": len(rows),
+            "titles_by_split": dict(sorted(Counter(title.split for title in titles).items())),
+            "versions_by_label": dict(sorted(Counter(name for row in rows for name in row.labels).items())),
+            "versions_by_carrier": dict(sorted(Counter(row.carrier for row in rows).items())),
+        },
+        "titles": {title.name: title.split for title in titles},
+    }
+
+
+__all__ = ["VqaData", "VqaDataConfig", "build", "build_from_yaml", "load"]
