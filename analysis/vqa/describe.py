@@ -10,12 +10,12 @@ from analysis.vqa.view import View
 
 def peak_nits_p999(view: View) -> float:
     """99.9th percentile of the output's luminance in nits."""
-    return float(np.percentile(view.half_output_y, 99.9))
+    return max(float(np.percentile(view.half_output_y, 99.9)), 0.0)
 
 
 def mean_nits(view: View) -> float:
     """Mean output luminance of the frame in nits."""
-    return float(view.half_output_y.mean(dtype=np.float64))
+    return max(float(view.half_output_y.mean(dtype=np.float64)), 0.0)
 
 
 def highlight_share(view: View) -> float:

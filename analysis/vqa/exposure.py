@@ -7,7 +7,8 @@ import numpy as np
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.pooling import FrameGate
 from analysis.vqa.spec import JudgeControls
-from analysis.vqa.view import MIDTONES_NITS, MIN_TONES_SHARE, View, stops
+from analysis.vqa.tones import MIDTONES_NITS, MIN_TONES_SHARE
+from analysis.vqa.view import View, stops
 
 
 def error_stops(view: View) -> float | None:

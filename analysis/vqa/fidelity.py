@@ -1,7 +1,7 @@
 """Fidelity: the result, taken back to the source's tones, still is the source.
 
 dE-ITP (Rec. ITU-R BT.2124-0, Annex 1) between the source at 203-nit white and the down-mapped output; the
-down-mapping and why it is a fit are in `view.matched_luminance`.
+down-mapping and why it is a fit are in `tones.ToneMatch`.
 """
 
 from __future__ import annotations

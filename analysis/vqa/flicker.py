@@ -13,7 +13,8 @@ from analysis.schema import GateResult
 from analysis.vqa.metric import MakeGate, MetricSpec
 from analysis.vqa.pooling import judged, nothing_measured
 from analysis.vqa.spec import Image, JudgeControls
-from analysis.vqa.view import View, binned_mean, stops
+from analysis.vqa.tones import binned_mean
+from analysis.vqa.view import View, stops
 from toolchain.errors import AgentError
 
 TILES = (16, 9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
@@ -16,7 +17,7 @@ TOLERANCE_NITS = 0.1
 
 def outside_bt2020_percent(view: View) -> float:
     """Percent of pixels that are not finite or have a component below zero: colours no BT.2020 signal can hold."""
-    unreal = _negative(view.output)
+    unreal = outside(view.output)
     if view.output is not view.pair.output_nits:  # values that are not finite were replaced
         unreal |= ~np.isfinite(view.pair.output_nits).all(axis=2)
     return 100 * float(np.mean(unreal))
@@ -25,11 +26,12 @@ def outside_bt2020_percent(view: View) -> float:
 def outside_p3_percent(view: View) -> float:
     """Percent of pixels outside P3-D65, less the source's own; 0 for a source within P3 that stays so."""
     to_p3 = conversion_matrix("bt2020", "p3_d65")
-    output, source = (_negative(mix(rgb, to_p3)) for rgb in (view.half_output, view.half_source))
+    output, source = (outside(mix(rgb, to_p3)) for rgb in (view.half_output, view.half_source))
     return 100 * max(float(np.mean(output)) - float(np.mean(source)), 0.0)
 
 
-def _negative(rgb: Image) -> np.ndarray:
+def outside(rgb: Image) -> NDArray[np.bool_]:
+    """Pixels of linear light in nits with a component below zero by more than an encoder moves it, HxW."""
     return smallest(rgb) < -(TOLERANCE_SHARE * np.maximum(largest(rgb), 0) + TOLERANCE_NITS)
 
 

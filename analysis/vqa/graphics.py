@@ -21,7 +21,7 @@ def bright_nits(view: View) -> float | None:
     mask = view.pair.graphics_mask > 0.5
     if np.count_nonzero(mask) < MIN_PIXELS:
         return 0.0
-    return float(np.percentile(view.output_y[mask], 95) / 2 ** max(view.controls.mid_gain_ev or 0.0, 0.0))
+    return max(float(np.percentile(view.output_y[mask], 95)), 0.0) / 2 ** max(view.controls.mid_gain_ev or 0.0, 0.0)
 
 
 GRAPHICS = MetricSpec(

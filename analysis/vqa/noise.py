@@ -7,7 +7,8 @@ import numpy as np
 
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
-from analysis.vqa.view import MIDTONES_NITS, View
+from analysis.vqa.tones import MIDTONES_NITS
+from analysis.vqa.view import View
 
 BLOCK_PIXELS = 16
 FLAT_SHARE = 0.2

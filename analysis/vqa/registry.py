@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from analysis.vqa import clipping, describe, exposure, fidelity, flicker, gain, gamut, graphics, hue, noise, shot_jump
+from analysis.vqa import (
+    clipping,
+    describe,
+    exposure,
+    fidelity,
+    flicker,
+    gain,
+    gamut,
+    graphics,
+    hue,
+    noise,
+    pu_psnr,
+    ringing,
+    sharpness,
+    shot_jump,
+    volume,
+)
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.pooling import Gate
 from analysis.vqa.spec import JudgeControls, Limits, Stage
@@ -14,6 +30,8 @@ MEASURES: tuple[MetricSpec, ...] = (
     clipping.CLIPPING,
     clipping.CRUSHING,
     noise.NOISE,
+    sharpness.SHARPNESS,
+    ringing.RINGING,
     flicker.FLICKER,
     flicker.FLICKER_TILE,
     shot_jump.SHOT_JUMP,
@@ -28,6 +46,12 @@ MEASURES: tuple[MetricSpec, ...] = (
     describe.PEAK_NITS,
     describe.MEAN_NITS,
     describe.HIGHLIGHT_SHARE,
+    volume.FHLP,
+    volume.EHL,
+    volume.FWGP,
+    volume.EWG,
+    pu_psnr.PU_PSNR,
+    sharpness.CHANGE,
 )
 """A gate's limit is the field of `Limits` that has its name."""
 

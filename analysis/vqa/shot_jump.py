@@ -12,7 +12,8 @@ from analysis.schema import GateResult
 from analysis.vqa.flicker import tone_and_gain
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.pooling import judged, nothing_measured
-from analysis.vqa.view import MIDTONES_NITS, View, binned_mean
+from analysis.vqa.tones import MIDTONES_NITS, binned_mean
+from analysis.vqa.view import View
 
 TONE_BINS = 16
 MIN_SHARE = 0.002

@@ -89,6 +89,8 @@ class Limits(BaseModel):
     clipping: float = Field(gt=0)
     crushing: float = Field(gt=0)
     noise: float = Field(gt=0)
+    sharpness: float = Field(gt=0)
+    ringing: float = Field(gt=0)
     flicker: float = Field(gt=0)
     flicker_tile: float = Field(gt=0)
     shot_jump: float = Field(gt=0)

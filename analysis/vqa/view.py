@@ -15,30 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.vqa.spec import FramePair, Image, JudgeControls
+from analysis.vqa.tones import MAX_EXPOSURE_STOPS, MIDTONES_NITS, MIN_TONES_SHARE, ToneMatch, match_tones
 from toolchain.color.ictcp import LMS_PQ_TO_ICTCP, RGB_TO_LMS
 from toolchain.color.primaries import conversion_matrix, luminance_coefficients
-from toolchain.color.pu21 import pu21_encode
-from toolchain.color.transfer import REFERENCE_WHITE_NITS, bt1886_eotf_inverse, pq_eotf_inverse
+from toolchain.color.pu21 import pu21_decode, pu21_encode
+from toolchain.color.transfer import PQ_PEAK_NITS, REFERENCE_WHITE_NITS, bt1886_eotf_inverse, pq_eotf_inverse
 from toolchain.models.anchor import anchored
 from toolchain.models.spec import FloatArray
-
-MIDTONES_NITS = (5.0, 60.0)
-"""Where the convention of BT.2408 anchors an expansion: SDR signals of 21 % to 60 %. Published curves bend above:
-BT.2446 A is a stop over the anchor at 100 nits, which is expansion and no error of exposure."""
 
 LOG_FLOOR_NITS = 0.1
 """Added before a logarithm: below it, coding steps and not pictures decide."""
 
-MIN_TONES_SHARE = 0.01
-"""Below this share of the frame there are too few pixels of some tones to judge an exposure by."""
-
-MAX_EXPOSURE_STOPS = 3.0
-CONTRAST_RANGE = (0.8, 1.25)
-FIT_NITS = 0.5
-TINY_NITS = 1e-4
-CURVE_BINS = 24
 TABLE_STEPS = 16384
 TABLE_TOP = 10.0
+PU_STEPS = 16
 
 
 Value = TypeVar("Value")
@@ -111,7 +101,9 @@ class SourceView:
 
 
 class View:
-    """One frame pair and its derived pictures, float32. Values not finite are black here; the gamut gate counts them.
+    """One frame pair and its derived pictures, float32.
+
+    Values that are not finite are black here (the gamut gate counts them), light beyond PQ's is cut.
 
     `half_*` pictures are averaged 2x2; `*_y` is luminance in nits, `*_pu` PU21 units, `soft_*` ICtCp blurred.
     `of_source`: the view of the same `source_nits` that an earlier pair has made; None makes one. `controls`: what
@@ -134,7 +126,13 @@ class View:
 
     def prepare(self) -> None:
         """Work out the pictures that several gates and metrics share, so that none of them is charged for all."""
-        _ = self.of_source.half_y, self.of_source.soft_itp, self.reference.half_y, self.soft_mapped_itp
+        _ = (
+            self.of_source.half_y,
+            self.of_source.soft_itp,
+            self.reference.half_y,
+            self.soft_mapped_itp,
+            self.mapped_pu,
+        )
 
     @property
     def source(self) -> Image:
@@ -204,10 +202,20 @@ class View:
         return to_pu21(self.half_output_y)
 
     @cached_property
+    def tones(self) -> ToneMatch:
+        """What was done to the source's tones in this frame."""
+        return match_tones(self.half_source_y, self.half_output_y)
+
+    @cached_property
+    def mapped_pu(self) -> Image:
+        """PU21 luma of the output taken back to the source's tones, working size; off by less than 0.1."""
+        table = to_pu21(self.tones.back(_pu_steps()))
+        return table[(self.output_pu * np.float32(PU_STEPS) + np.float32(0.5)).astype(np.int32)]
+
+    @cached_property
     def half_mapped_itp(self) -> Image:
-        """The output taken back to the source's tones by `matched_luminance`, chromaticities untouched."""
-        target = matched_luminance(self.half_source_y, self.half_output_y)
-        gain = target / np.maximum(self.half_output_y, np.float32(1e-4))
+        """The output taken back to the source's tones, chromaticities untouched."""
+        gain = self.tones.back(self.half_output_y) / np.maximum(self.half_output_y, np.float32(1e-4))
         return to_ictcp(np.asarray(self.half_output * gain[..., None], np.float32))
 
     @cached_property
@@ -253,57 +261,11 @@ def to_ictcp(rgb_nits: Image) -> Image:
     return mix(lms, LMS_PQ_TO_ICTCP)
 
 
-def binned_mean(
-    position: NDArray[np.floating], values: NDArray[np.floating], bins: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Count and mean of `values` in `bins` equal bins of `position` in [0, 1); outer values fall in the end bins."""
-    index = np.clip((position * bins).astype(np.int32), 0, bins - 1).ravel()
-    count = np.bincount(index, minlength=bins)
-    total = np.bincount(index, weights=values.ravel(), minlength=bins)
-    return count, total / np.maximum(count, 1)
-
-
-def matched_luminance(source_y: Image, output_y: Image) -> Image:
-    """`output_y` brought back to the source's range: fitted exposure and contrast below highlights, a curve above.
-
-    What an expansion may do is raise highlights by any rising curve and give the tones below another exposure and,
-    within a quarter, another contrast (BT.2446 B has 1.16). What it may not do is change their order, or colours, or
-    one place and not another. So below 60 nits a straight line in log light is taken out, and above it the mean
-    source luminance for each output luminance, made monotone. A standard roll-off such as the BT.2390 EETF is no fit
-    here: it undoes one particular expansion and reads every other one as damage.
-    """
-    source, output = (np.log2(np.maximum(y, np.float32(TINY_NITS))) for y in (source_y, output_y))
-    level, contrast = _fit_line(source, output, (source_y >= FIT_NITS) & (source_y <= MIDTONES_NITS[1]))
-    matched = (output - np.float32(level)) / np.float32(contrast)
-    knee = float(np.log2(MIDTONES_NITS[1]))
-    high = matched > knee
-    if high.any():
-        matched[high] = _monotone_curve(matched[high], source[high], knee)
-    return np.exp2(matched)
-
-
-def _fit_line(source: Image, output: Image, fitted: NDArray[np.bool_]) -> tuple[float, float]:
-    """(level, contrast) of output = level + contrast * source over the fitted pixels, both bounded."""
-    if np.count_nonzero(fitted) < MIN_TONES_SHARE * fitted.size:
-        return 0.0, 1.0
-    x, y = source[fitted], output[fitted]
-    deviation = x - x.mean(dtype=np.float64)
-    variance = float(np.mean(deviation**2))
-    contrast = float(np.mean(deviation * y)) / variance if variance > 0.1 else 1.0
-    contrast = float(np.clip(contrast, *CONTRAST_RANGE))
-    shift = float(np.median(y - x))
-    shift = float(np.clip(shift, -MAX_EXPOSURE_STOPS, MAX_EXPOSURE_STOPS))
-    return float(np.median(x)) * (1 - contrast) + shift, contrast
-
-
-def _monotone_curve(matched: Image, source: Image, knee: float) -> Image:
-    top = float(matched.max())
-    scale = 1 / max(top - knee, 1e-3)
-    count, mean = binned_mean((matched - knee) * scale, source, CURVE_BINS)
-    centres = knee + (np.arange(CURVE_BINS) + 0.5) / (CURVE_BINS * scale)
-    used = count > 0
-    levels = np.maximum.accumulate(np.maximum(mean[used], knee))
-    return np.interp(matched, np.append(knee, centres[used]), np.append(knee, levels)).astype(np.float32)
+@cache
+def _pu_steps() -> Image:
+    """The luminance in nits of each step of a PU21 unit's `PU_STEPS`th part."""
+    steps = np.arange(int(pu21_encode(TABLE_TOP**4)) * PU_STEPS + PU_STEPS + 1) / PU_STEPS
+    return pu21_decode(steps).astype(np.float32)
 
 
 @cache
@@ -335,5 +297,8 @@ def _soft(image: Image) -> Image:
 
 
 def _finite(image: Image) -> Image:
+    """Float32 in one piece within +-10000 nits; what is no number or infinite is black."""
     image = np.ascontiguousarray(image, np.float32)
-    return image if np.isfinite(image).all() else np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    if cv2.checkRange(image, True, -PQ_PEAK_NITS, PQ_PEAK_NITS)[0]:
+        return image
+    return np.clip(np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0), -PQ_PEAK_NITS, PQ_PEAK_NITS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from analysis.vqa.registry import GATE_NAMES
 from analysis.vqa.spec import FramePair, JudgeControls
 from analysis.vqa.view import luminance
+from tests.analysis.vqa import damage
 from tests.analysis.vqa.pictures import HEIGHT, WIDTH, Image, expanded, judged, pair, scene, skin_patch
 
 
@@ -25,46 +25,20 @@ def _film(change: Callable[[Image, int, int], Image], good: Callable[[Image], Im
     ]
 
 
-def _turned(output: Image, degrees: float) -> Image:
-    axis = np.full(3, np.radians(degrees) / np.sqrt(3))
-    return np.maximum(output @ cv2.Rodrigues(axis)[0].T.astype(np.float32), 0)
-
-
-def _saturated(output: Image, factor: float) -> Image:
-    y = luminance(output)[..., None]
-    return y + np.float32(factor) * (output - y)
-
-
-def _grainy(output: Image, sigma: float) -> Image:
-    grain = np.random.default_rng(1).normal(0, sigma, output.shape[:2])[..., None]
-    return np.maximum(output * (1 + grain), 0).astype(np.float32)
-
-
-def _blotched(output: Image, nits: float) -> Image:
-    x, y = np.meshgrid(np.linspace(0, 9, WIDTH), np.linspace(0, 5, HEIGHT))
-    return output + nits * np.maximum(np.sin(x) * np.sin(y), 0).astype(np.float32)[..., None]
-
-
-def _in_the_middle(output: Image, factor: float) -> Image:
-    damaged = output.copy()
-    damaged[HEIGHT // 3 : 2 * HEIGHT // 3] *= np.float32(factor)
-    return damaged
-
-
 DAMAGE: list[tuple[str, Callable[[Image, int, int, float], Image], tuple[float, float, float]]] = [
     ("exposure", lambda o, s, n, x: o * 2**x, (-1.0, 0.75, 1.0)),
-    ("hue_median", lambda o, s, n, x: _turned(o, x), (8.0, 12.0, 20.0)),
-    ("hue_p95", lambda o, s, n, x: _turned(o, x), (8.0, 12.0, 20.0)),
+    ("hue_median", lambda o, s, n, x: damage.turned(o, x), (8.0, 12.0, 20.0)),
+    ("hue_p95", lambda o, s, n, x: damage.turned(o, x), (8.0, 12.0, 20.0)),
     ("crushing", lambda o, s, n, x: np.where(luminance(o)[..., None] < x, 0, o), (4.0, 8.0, 16.0)),
     ("clipping", lambda o, s, n, x: np.minimum(o, x), (40.0, 80.0, 150.0)),
-    ("noise", lambda o, s, n, x: _grainy(o, x), (0.06, 0.12, 0.25)),
+    ("noise", lambda o, s, n, x: damage.grainy(o, x), (0.06, 0.12, 0.25)),
     ("flicker", lambda o, s, n, x: o * (1 + x * (-1) ** n), (0.05, 0.1, 0.2)),
-    ("flicker_tile", lambda o, s, n, x: _in_the_middle(o, 1 + x * (-1) ** n), (0.07, 0.1, 0.2)),
+    ("flicker_tile", lambda o, s, n, x: damage.in_the_middle(o, 1 + x * (-1) ** n), (0.07, 0.1, 0.2)),
     ("shot_jump", lambda o, s, n, x: o * 2 ** (x * s), (0.35, 0.5, 1.0)),
-    ("gamut", lambda o, s, n, x: _saturated(o, x), (4.0, 6.0, 8.0)),
-    ("gamut_p3", lambda o, s, n, x: np.maximum(_saturated(o, x), 0), (3.0, 4.0, 6.0)),
-    ("fidelity_median", lambda o, s, n, x: _blotched(o, x), (20.0, 40.0, 80.0)),
-    ("fidelity_p95", lambda o, s, n, x: _blotched(o, x), (10.0, 20.0, 40.0)),
+    ("gamut", lambda o, s, n, x: damage.saturated(o, x), (4.0, 6.0, 8.0)),
+    ("gamut_p3", lambda o, s, n, x: np.maximum(damage.saturated(o, x), 0), (3.0, 4.0, 6.0)),
+    ("fidelity_median", lambda o, s, n, x: damage.blotched(o, x), (20.0, 40.0, 80.0)),
+    ("fidelity_p95", lambda o, s, n, x: damage.blotched(o, x), (10.0, 20.0, 40.0)),
 ]
 
 
@@ -93,11 +67,34 @@ def test_doing_nothing_measures_nothing_but_zero():
     assert max(gate.value or 0.0 for name, gate in results.items() if name != "noise") < 0.1
 
 
+@pytest.mark.parametrize(
+    ("gate", "change", "strength"),
+    [
+        *(("sharpness", damage.blurred, sigma) for sigma in (1.0, 1.5, 2.0)),
+        *(("sharpness", damage.haloed, amount) for amount in (1.5, 2.0, 3.0)),
+        *(("ringing", damage.haloed, amount) for amount in (0.8, 1.5, 3.0)),
+    ],
+)
+def test_damaged_edges_are_caught(gate: str, change: Callable[[Image, float], Image], strength: float):
+    source = damage.rich_scene()
+    good = expanded(source)
+    assert judged(pair(source, good))[gate].state == "passed"
+    assert judged(pair(source, change(good, strength)))[gate].state == "failed"
+
+
+def test_a_steeper_tone_curve_is_neither_sharpness_nor_ringing():
+    source = damage.rich_scene()
+    for peak_nits in (203.0, 400.0, 1000.0):
+        gates = judged(pair(source, expanded(source, peak_nits)))
+        assert abs(gates["sharpness"].value or 0) < 0.05
+        assert (gates["ringing"].value or 0) < 1
+
+
 @pytest.mark.parametrize("degrees", [8.0, 12.0, 20.0])
 def test_turned_skin_is_caught(degrees: float):
     source = skin_patch()
     assert judged(pair(source, expanded(source)))["skin"].state == "passed"
-    assert judged(pair(source, _turned(expanded(source), degrees)))["skin"].state == "failed"
+    assert judged(pair(source, damage.turned(expanded(source), degrees)))["skin"].state == "failed"
 
 
 @pytest.mark.parametrize("nits", [320.0, 500.0, 800.0])
@@ -136,10 +133,10 @@ def test_dark_tones_are_crushed_by_more_than_was_asked_for():
 
 
 def test_grain_counts_beyond_what_the_exposure_makes_of_it():
-    source = np.maximum(_grainy(np.full((HEIGHT, WIDTH, 3), 2, np.float32), 0.1), 0)
+    source = np.maximum(damage.grainy(np.full((HEIGHT, WIDTH, 3), 2, np.float32), 0.1), 0)
     asked = JudgeControls(mid_gain_ev=2)
     assert judged(pair(source, source * 4), controls=asked)["noise"].value == pytest.approx(1)
-    assert judged(pair(source, _grainy(source * 4, 0.3)), controls=asked)["noise"].state == "failed"
+    assert judged(pair(source, damage.grainy(source * 4, 0.3)), controls=asked)["noise"].state == "failed"
 
 
 def test_a_raised_black_frame_is_no_exposure():
