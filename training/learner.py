@@ -67,6 +67,10 @@ class Learner(Generic[Model]):
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
+            # Running statistics of normalisation follow like weights; counters are no averages.
+            for kept, new in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                if kept.is_floating_point():
+                    kept.lerp_(new, 1 - decay)
         return {"loss": float(loss.detach()), **{f"train_{name}": value for name, value in parts.items()}}
 
     def save(self) -> None:

@@ -1,0 +1,1 @@
+"""Weights of the judging network (safetensors), with its card beside it."""

@@ -1,0 +1,347 @@
+"""The recipe of BILIVQA: learn to rank versions of a clip as reference metrics, or viewers, do.
+
+Read from top to bottom: the configuration, the data sets, one batch, one step, the loop. Each label source is a data
+set with a head of its own; a batch is made of equal parts of all of them. `train` goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+
+from analysis.vqa.bilivqa import load_weights, shipped_weights
+from toolchain.errors import InputError, UsageError
+from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
+from toolchain.files import write_atomic
+from toolchain.models.networks.bilivqa import BilivqaNetwork
+from training.data.vqa_shards import FULL, Row, VqaData, load
+from training.learner import Learner
+from training.plots import plot_lines
+from training.recipe import load_recipe
+from training.vqa_figures import srcc
+from training.vqa_mos import MosConfig, import_mos
+from training.vqa_report import report
+
+# Configuration
+
+
+class Windows(BaseModel):
+    """What of a clip's pictures a step sees: small windows teach fast, whole pictures teach the last things."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_step: int = Field(ge=0)
+    key: tuple[int, int] = Field(description="height and width cut from the key picture of 256x448")
+    frames: int = Field(ge=8, le=32, description="consecutive pictures of the 32")
+    motion: tuple[int, int] = Field(description="height and width cut from each of them, of 72x128")
+
+
+class VqaConfig(BaseModel):
+    """One training. The same configuration and data give the same weights on the same machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(default="bilivqa", pattern=r"^[a-z0-9-]+$")
+    start: Literal["nothing", "shipped"] = Field(default="nothing", description="whose extractors to begin with")
+    steps: int = Field(gt=0)
+    batch: int = Field(default=16, gt=1, description="clips a step, in equal parts from each data set")
+    group: int = Field(default=4, gt=1, description="versions of one title that stand side by side in a batch")
+    windows: tuple[Windows, ...] = Field(min_length=1, description="in rising order of from_step, the first at 0")
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    average: float = Field(default=0.995, ge=0, lt=1, description="decay of the moving average that is kept")
+    fit_weight: float = Field(default=5.0, ge=0, description="of the smooth L1 distance to the label")
+    rank_weight: float = Field(default=3.0, ge=0, description="of pairs in the wrong order or too close")
+    margin: float = Field(default=0.15, gt=0, description="up to which a pair's scores must differ as its labels do")
+    mos: MosConfig = MosConfig()
+    seed: int = 0
+    threads: int = Field(default=1, gt=0)
+    validate_every: int = Field(default=250, gt=0)
+    validate_most: int = Field(default=240, gt=0, description="validation clips that are looked at, evenly chosen")
+    patience: int = Field(default=8, gt=0, description="validations without a better one after which it ends")
+    checkpoint_every: int = Field(default=100, gt=0)
+
+    @model_validator(mode="after")
+    def _windows_rise(self) -> VqaConfig:
+        starts = [windows.from_step for windows in self.windows]
+        if starts[0] != 0 or sorted(set(starts)) != starts:
+            raise ValueError(f"windows begin at steps {starts}: 0 must come first and the rest rise")
+        return self
+
+
+def load_config(path: Path) -> VqaConfig:
+    """A recipe file against its class. UsageError says what does not fit."""
+    return load_recipe(path, VqaConfig, "a judging model's training")
+
+
+# The data sets
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One label source: its head's name, where its clips are, and which label of a row it is."""
+
+    name: str
+    data: VqaData
+    label: str
+
+    def rows(self, split: str) -> list[Row]:
+        return self.data.rows(split, self.label)
+
+
+def open_data(
+    sources: Sequence[Path], videos: Path | None, config: VqaConfig, out: Path, emit: Emit
+) -> list[DataSet]:
+    """Folders of shards give a data set a label; a CSV of mean opinion scores is decoded first and gives one.
+
+    InputError for what cannot be read; UsageError where two data sets would share a head's name.
+    """
+    found: list[DataSet] = []
+    for source in sources:
+        if source.is_dir():
+            data = load(source)
+            found += [DataSet(label, data, label) for label in data.label_names()]
+        else:
+            data = import_mos(source, videos, out / f"{source.stem}-clips", config.mos, emit)
+            found.append(DataSet(f"mos-{source.stem}".lower(), data, "mos"))
+    names = [part.name for part in found]
+    if len(set(names)) != len(names):
+        raise UsageError(f"the data sets {', '.join(names)} share a name: give each label source once")
+    for part in found:
+        if not part.rows("train") or not part.rows("validation"):
+            raise InputError(f"data set {part.name!r} has no clips to train on or to validate with: give more videos")
+    return found
+
+
+# One batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and labels. `labels`: (N, heads), NaN where a clip has none of that source."""
+
+    key: Tensor
+    motion: Tensor
+    labels: Tensor
+
+
+class Draws:
+    """Batches of one training, each decided by seed and step alone."""
+
+    def __init__(self, sets: Sequence[DataSet], config: VqaConfig):
+        self._sets, self._config = sets, config
+        self._titles = [_by_title(part.rows("train")) for part in sets]
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: titles at random, of each some versions at random, windows cut from all alike."""
+        rng = np.random.default_rng([self._config.seed, step])
+        part_size = self._config.batch // len(self._sets)
+        chosen = [
+            (part, row)
+            for part, titles in zip(self._sets, self._titles, strict=True)
+            for row in _drawn(titles, part_size, self._config.group, rng)
+        ]
+        windows = next(w for w in reversed(self._config.windows) if step >= w.from_step)
+        pictures = [_windowed(part.data, row, windows, rng) for part, row in chosen]
+        key, motion = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pictures, strict=True))
+        return Batch(key, motion, labels_of(self._sets, chosen))
+
+
+def _by_title(rows: Sequence[Row]) -> list[list[Row]]:
+    titles: dict[str, list[Row]] = {}
+    for row in rows:
+        titles.setdefault(row.title, []).append(row)
+    return list(titles.values())
+
+
+def _drawn(titles: list[list[Row]], count: int, group: int, rng: np.random.Generator) -> list[Row]:
+    """`count` rows: up to `group` of a title, title after title."""
+    rows: list[Row] = []
+    while len(rows) < count:
+        versions = titles[int(rng.integers(len(titles)))]
+        most = min(group, count - len(rows), len(versions))
+        rows += [versions[index] for index in rng.choice(len(versions), most, replace=False)]
+    return rows
+
+
+def _windowed(
+    data: VqaData, row: Row, windows: Windows, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(3, h, w) and (3, t, h, w): a window of either, mirrored at random, both alike."""
+    key, motion = data.key(row), data.motion(row)
+    top, left = (int(rng.integers(have - want + 1)) for have, want in zip(key.shape, windows.key, strict=False))
+    key = key[top : top + windows.key[0], left : left + windows.key[1]]
+    sizes = (windows.frames, *windows.motion)
+    start, top, left = (int(rng.integers(have - want + 1)) for have, want in zip(motion.shape, sizes, strict=False))
+    motion = motion[start : start + sizes[0], top : top + sizes[1], left : left + sizes[2]]
+    if rng.random() < 0.5:
+        key, motion = key[:, ::-1], motion[:, :, ::-1]
+    return network_input(key), network_input(motion)
+
+
+def network_input(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Stored (..., 3) codes -> (3, ...) perceived light in [0, 1]."""
+    return np.ascontiguousarray(np.moveaxis(codes, -1, 0), np.float32) / np.float32(FULL)
+
+
+def labels_of(sets: Sequence[DataSet], chosen: Sequence[tuple[DataSet, Row]]) -> Tensor:
+    """(N, heads): a clip that several sources have labelled teaches all their heads."""
+    values = [
+        [row.labels.get(head.label, np.nan) if head.data is part.data else np.nan for head in sets]
+        for part, row in chosen
+    ]
+    return torch.tensor(values, dtype=torch.float32)
+
+
+# One step
+
+
+def loss_of(network: BilivqaNetwork, batch: Batch, config: VqaConfig) -> tuple[Tensor, dict[str, float]]:
+    """The mean over heads of how far scores are from labels, how badly they correlate, and how pairs stand."""
+    scores = network.score(batch.key, batch.motion)
+    parts = []
+    for head in range(scores.shape[1]):
+        known = ~torch.isnan(batch.labels[:, head])
+        if int(known.sum()) > 1:
+            parts.append(_head_losses(scores[known, head], batch.labels[known, head], config.margin))
+    fit, correlation, rank = torch.stack([torch.stack(part) for part in parts]).mean(0)
+    loss = config.fit_weight * fit + correlation + config.rank_weight * rank
+    named = {"fit": fit, "correlation": correlation, "rank": rank}
+    return loss, {name: float(value.detach()) for name, value in named.items()}
+
+
+def _head_losses(scores: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    fit = functional.smooth_l1_loss(scores, labels, beta=0.05)
+    a, b = scores - scores.mean(), labels - labels.mean()
+    correlation = 1 - (a * b).sum() / (a.norm() * b.norm() + 1e-3)
+    due = labels[:, None] - labels[None]
+    have = scores[:, None] - scores[None]
+    pairs = due > 0.01
+    short = (due.clamp(max=margin) - have).clamp_min(0)
+    rank = (short * pairs).sum() / pairs.sum().clamp_min(1)
+    return fit, correlation, rank
+
+
+# The loop
+
+
+def train(
+    config: VqaConfig, sources: Sequence[Path], out: Path, videos: Path | None = None, emit: Emit = ignore
+) -> Path:
+    """Train on shards and CSVs of mean opinion scores; returns the safetensors file in `out` (created).
+
+    Beside it: metrics.jsonl with its plot, metrics.png; metrics.json, the figures of the best weights on the test
+    split, which nothing else looks at; checkpoint.pt and best.safetensors, from which a killed training goes on.
+    """
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    emit(StepStarted(step=config.name))
+    sets = open_data(sources, videos, config, out, emit)
+    state = Learner(config, _network(config, len(sets)), out / "checkpoint.pt")
+    draws, log, best = Draws(sets, config), out / "metrics.jsonl", out / "best.safetensors"
+    while state.step < config.steps and not _tired(log, config.patience):
+        batch = draws.batch(state.step)
+        parts = state.learn(lambda network, batch=batch: loss_of(network, batch, config))
+        last = state.step == config.steps
+        if state.step % config.validate_every == 0 or last:
+            found = validate(state.average, sets, config)
+            if found["mean_srcc"] >= max([row["mean_srcc"] for row in _logged(log)], default=-1.0):
+                _write(best, state.average, sets)
+            _record(log, {"step": state.step, **parts, **found})
+        if state.step % config.checkpoint_every == 0 or last:
+            state.save()
+        if state.step % 10 == 0:
+            emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
+    weights = out / f"{config.name}.safetensors"
+    write_atomic(weights, best.read_bytes())
+    plot_metrics(log, out / "metrics.png")
+    figures = test(weights, sets, config.threads)
+    write_atomic(out / "metrics.json", json.dumps(figures, indent=1))
+    emit(StepCompleted(step=config.name, summary=f"{weights} after {state.step} steps"))
+    return weights
+
+
+def _network(config: VqaConfig, heads: int) -> BilivqaNetwork:
+    """The network as the seed draws it; with `start: shipped` its extractors are those that ship, its heads new."""
+    torch.manual_seed(config.seed)
+    network = BilivqaNetwork(heads, config.dropout)
+    if config.start == "shipped":
+        known = load_weights(shipped_weights()).network.state_dict()
+        kept = {name: value for name, value in known.items() if not name.startswith("heads.")}
+        network.load_state_dict(network.state_dict() | kept, strict=True)
+    return network
+
+
+@torch.no_grad()
+def predict(network: BilivqaNetwork, data: VqaData, rows: Sequence[Row]) -> NDArray[np.float64]:
+    """(rows, heads) scores of whole pictures, one clip after the other."""
+    network.eval()
+    found = []
+    for row in rows:
+        key, motion = (torch.from_numpy(network_input(part)[None]) for part in (data.key(row), data.motion(row)))
+        found.append(network.score(key, motion)[0].double().numpy())
+    return np.array(found).reshape(len(rows), -1)
+
+
+def validate(network: BilivqaNetwork, sets: Sequence[DataSet], config: VqaConfig) -> dict[str, float]:
+    """SRCC of each head on some validation clips, and their mean."""
+    found: dict[str, float] = {}
+    for head, part in enumerate(sets):
+        rows = part.rows("validation")
+        most = max(2, config.validate_most // len(sets))
+        some = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+        labels = np.array([row.labels[part.label] for row in some])
+        found[f"{part.name}_srcc"] = srcc(predict(network, part.data, some)[:, head], labels)
+    return {**found, "mean_srcc": float(np.nan_to_num(np.mean(list(found.values())), nan=-1.0))}
+
+
+def test(weights: Path, sets: Sequence[DataSet], threads: int = 1) -> dict[str, object]:
+    """The report of `training.vqa_report` on the test split of every data set."""
+    torch.set_num_threads(threads)
+    network = load_weights(weights).network
+    answers = {}
+    for head, part in enumerate(sets):
+        rows = part.rows("test")
+        answers[part.name] = (rows, part.label, predict(network, part.data, rows), head)
+    return report(answers)
+
+
+def plot_metrics(metrics: Path, picture: Path) -> None:
+    """Every SRCC of a metrics.jsonl over the steps."""
+    rows = _logged(metrics)
+    names = sorted({name for row in rows for name in row if name.endswith("_srcc")})
+    lines = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
+    plot_lines(lines, "SRCC, validation", picture)
+
+
+def _write(path: Path, network: BilivqaNetwork, sets: Sequence[DataSet]) -> None:
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    write_atomic(path, save(tensors, metadata={"heads": json.dumps([part.name for part in sets])}))
+
+
+def _tired(log: Path, patience: int) -> bool:
+    values = [row["mean_srcc"] for row in _logged(log)]
+    return len(values) - 1 - int(np.argmax(values)) >= patience if values else False
+
+
+def _logged(path: Path) -> list[dict[str, float]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _record(path: Path, values: dict[str, float]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")
