@@ -105,6 +105,48 @@ def restore(
     return 0
 
 
+@app.command("vqa")
+def vqa(
+    config: Config,
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A folder of `agent train vqa-data`, or a CSV of mean opinion scores; may be given several times.",
+        ),
+    ],
+    out: Out,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", metavar="DIR", help="Where a CSV's videos are, if not beside it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train the judging model: on labels of reference metrics, on people's opinion scores, or on both."""
+    with _training(out, as_json) as (emit, made):
+        from training import vqa as recipe
+
+        made(recipe.train(recipe.load_config(config), data, out, videos, emit))
+    return 0
+
+
+@app.command("expectation")
+def expectation(
+    config: Config,
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="DIR", help="Made by `agent train itm-data`; repeat.")
+    ],
+    out: Out,
+    as_json: JsonOption = False,
+) -> int:
+    """Train what a graded master is expected to be, which the gate `harm` judges results by."""
+    with _training(out, as_json) as (emit, made):
+        from training import expectation as recipe
+
+        made(recipe.train(recipe.load_config(config), data, out, emit))
+    return 0
+
+
 def _recipe(path: Path) -> dict[str, object]:
     """The recipe's mapping, to see which training it is; the training itself checks it."""
     try:
