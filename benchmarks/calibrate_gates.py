@@ -1,142 +1,146 @@
-"""Prints the tables of docs/gates.md: what each gate says of good results and of known damage.
+"""Calibrates the gates: what they say of good results and of known damage, on clips that limits may be set on and on
+clips that are held out; proposes limits and prints the tables of docs/gates.md.
 
-Run from the repository root: `python -m benchmarks.calibrate_gates [DATA_FOLDER] > docs/gates.tables.md`
+Run from the repository root: `python -m benchmarks.calibrate_gates DATA --out docs/benchmarks/gates.json`. DATA is
+the folder of the development data. A run that is broken off goes on where it stopped. Coded pictures are kept below
+`--work` too: where only a metric has changed, they are measured again and not made again.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import cv2
 
-from analysis.schema import GateResult, Verdict
-from analysis.vqa.judge import Judge
-from analysis.vqa.registry import GATE_NAMES
-from analysis.vqa.spec import FramePair, JudgeControls, Limits, load_limits
-from analysis.vqa.verdict import judge_candidate
-from benchmarks import gate_cases as cases
-
-MODELS = ("direct203", "bt2446a", "bt2446b", "bt2446c", "spline")
-CONTROLS = JudgeControls(peak_nits=1000.0, mid_gain_ev=0.0)
-DAMAGES: tuple[tuple[str, cases.Damage, tuple[float, ...]], ...] = (
-    ("exposure", cases.exposure, (-1.0, -0.75, 0.75, 1.0)),
-    ("hue_median", cases.hue, (5.0, 10.0, 20.0)),
-    ("crushing", cases.crush, (0.5, 1.0, 3.0)),
-    ("clipping", cases.clip, (150.0, 100.0, 60.0)),
-    ("noise", cases.grain, (5.0, 10.0, 20.0)),
-    ("flicker", cases.flicker, (0.03, 0.05, 0.1)),
-    ("flicker_tile", cases.tile_flicker, (0.07, 0.1, 0.2)),
-    ("shot_jump", cases.jump, (0.35, 0.5, 1.0)),
-    ("gamut_p3", cases.saturate, (1.5, 2.0, 3.0)),
-    ("gamut", cases.negative, (2.0, 3.0, 4.0)),
-    ("fidelity_p95", cases.shuffle, (5.0, 10.0, 20.0)),
-)
-
-Result = Callable[[list[cases.Image], int, int], list[cases.Image]]
-"""(sources of a shot, its index, number of its first frame) -> outputs."""
+from analysis.vqa.registry import GATES
+from analysis.vqa.spec import Limits, load_limits
+from benchmarks.damage import figures
+from benchmarks.damage.clips import entries
+from benchmarks.damage.coding import SETTINGS
+from benchmarks.damage.figures import SPLITS
+from benchmarks.damage.kinds import DAMAGES, STRENGTHS
+from benchmarks.damage.suite import Measured, run_clip
+from benchmarks.damage.tables import every_table
+from benchmarks.machine import describe_machine, write_report
 
 
-def pairs(clip: cases.Clip, result: Result) -> Iterator[FramePair]:
-    """The clip's frame pairs; `result` makes the outputs of a shot."""
-    number = 0
-    for shot, frames in enumerate(clip.shots):
-        sources = [cases.to_nits(codes) for codes in frames]
-        for source, output in zip(sources, result(sources, shot, number), strict=True):
-            yield FramePair(shot, shot, number, source, output, np.zeros(source.shape[:2], np.float32))
-            number += 1
+def measure(data: Path, work: Path) -> list[Measured]:
+    """Every clip, with a line of progress each."""
+    rows = []
+    for index, (entry, held_out) in enumerate(entries()):
+        started_s = time.process_time()
+        rows += run_clip(entry, held_out, index, data, work)
+        seconds = time.process_time() - started_s
+        sys.stderr.write(f"{index + 1}/{len(entries())} {entry.kind} {entry.name}: {seconds:.1f} CPU-s\n")
+    return rows
 
 
-def verdict(clip: cases.Clip, model_id: str, result: Result, limits: Limits) -> Verdict:
-    """The verification verdict on one clip."""
-    judge = Judge(limits, CONTROLS)
-    for pair in pairs(clip, result):
-        judge.add(pair)
-    return judge_candidate(model_id, judge, "verify")
-
-
-def good_table(clips: list[cases.Clip], limits: Limits) -> Iterator[str]:
-    """Worst value of each gate over all clips for each model, coded in ten bits."""
-    yield "| model | passed | " + " | ".join(GATE_NAMES) + " | selection | acceptance | outcomes |"
-    yield "|---" * (len(GATE_NAMES) + 5) + "|"
-    for model_id in MODELS:
-        results = [
-            verdict(clip, model_id, lambda sources, *_, m=model_id: expanded(m, sources), limits) for clip in clips
-        ]
-        yield _good_row(model_id, results)
-        for clip, result in zip(clips, results, strict=True):
-            failed = [f"{gate.gate} {gate.value:.3g}" for gate in result.gates if gate.state == "failed"]
-            if failed:
-                sys.stderr.write(f"{model_id} fails on {clip.name}: {', '.join(failed)}\n")
-
-
-def _good_row(model_id: str, results: list[Verdict]) -> str:
-    worst = [max(_value(result, name) for result in results) for name in GATE_NAMES]
-    passed = sum(all(gate.state == "passed" for gate in result.gates) for result in results)
-    scores = [_spread(results, name) for name in ("selection_score", "acceptance_gain")]
-    outcomes = [result.outcome for result in results]
-    counts = ", ".join(f"{name} {outcomes.count(name)}" for name in dict.fromkeys(outcomes))
-    cells = [model_id, f"{passed}/{len(results)}", *(f"{value:.3g}" for value in worst), *scores, counts]
-    return "| " + " | ".join(cells) + " |"
-
-
-def _spread(results: list[Verdict], name: str) -> str:
-    values = [result.metrics[name] for result in results]
-    return f"{np.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
-
-
-def damage_table(clips: list[cases.Clip], limits: Limits) -> Iterator[str]:
-    """For each damage to a good result (BT.2446 A): how many clips its own gate caught, and any gate."""
-    yield "| damage | strength | median value | limit | caught by its gate | caught by any |"
-    yield "|---|---|---|---|---|---|"
-    good = {
-        clip.name: [[cases.expand("bt2446a", cases.to_nits(codes)) for codes in shot] for shot in clip.shots]
-        for clip in clips
+def report(rows: list[Measured], limits: Limits) -> dict[str, Any]:
+    """All figures as JSON."""
+    better = {spec.name: spec.gate_direction for spec in GATES}
+    return {
+        "clips": {split: sorted({r.clip for r in rows if SPLITS[r.held_out] == split}) for split in SPLITS},
+        "clips_sha256": figures.clips_digest(rows),
+        "values_sha256": figures.values_digest(rows),
+        "encoders": {name: {"codec": codec, **options} for name, (codec, options) in SETTINGS.items()},
+        "limits": limits.model_dump(mode="json"),
+        "clean": {split: _clean(rows, split, limits) for split in SPLITS},
+        "damage": {split: _damage(rows, split, limits) for split in SPLITS},
+        "caught": {
+            split: {
+                strength: {k: v.as_json() for k, v in figures.total_caught(rows, strength, split, limits).items()}
+                for strength in STRENGTHS
+            }
+            for split in SPLITS
+        },
+        "proposals": [vars(figures.propose(rows, name, better[name])) for name in figures.gate_names(rows)],
     }
-    for name, damage, strengths in DAMAGES:
-        for strength in strengths:
-            results = [
-                verdict(clip, "bt2446a", _damaged(good[clip.name], damage, strength), limits) for clip in clips
-            ]
-            own = [_gate(result, name) for result in results]
-            value = np.median([gate.value or 0.0 for gate in own])
-            caught = sum(gate.state == "failed" for gate in own)
-            rejected = sum(result.outcome == "reject" for result in results)
-            row = (name, f"{strength:g}", f"{value:.3g}", f"{own[0].limit:g}")
-            yield "| " + " | ".join((*row, f"{caught}/{len(own)}", f"{rejected}/{len(own)}")) + " |"
 
 
-def expanded(model_id: str, sources: list[cases.Image]) -> list[cases.Image]:
-    """A shot through a model and an encoder."""
-    return cases.coded([cases.expand(model_id, source) for source in sources])
+def _clean(rows: list[Measured], split: str, limits: Limits) -> dict[str, Any]:
+    better = {spec.name: spec.gate_direction for spec in GATES}
+    catalogue, masters = (figures.clean_rows(rows, split, masters) for masters in (False, True))
+    gates = {
+        name: {
+            "p50_p995_worst": figures.percentiles(catalogue, name, better[name]),
+            "false_alarms": figures.false_alarms(catalogue, name, limits).as_json(),
+        }
+        for name in figures.gate_names(rows)
+    }
+    return {
+        "results_rejected": figures.rejected_outputs(catalogue, limits).as_json(),
+        "cells_failed": figures.rejected_cells(catalogue, limits).as_json(),
+        "masters_rejected": figures.rejected_outputs(masters, limits).as_json(),
+        "gates": gates,
+    }
 
 
-def _damaged(good: list[list[cases.Image]], damage: cases.Damage, strength: float) -> Result:
-    def result(sources: list[cases.Image], shot: int, first: int) -> list[cases.Image]:
-        return [damage(output, shot, first + n, strength) for n, output in enumerate(good[shot])]
+def _damage(rows: list[Measured], split: str, limits: Limits) -> list[dict[str, Any]]:
+    table = []
+    for damage in DAMAGES:
+        for strength in STRENGTHS:
+            caught = figures.catch(rows, damage, strength, split, limits)
+            shares = {"own": caught.own, "any_gate": caught.any_gate, "verdict": caught.verdict}
+            table.append(
+                {
+                    "damage": damage.name,
+                    "gates": damage.gates,
+                    "strength": strength,
+                    "amount": damage.strength(strength),
+                    "unit": damage.unit,
+                    "median_value": caught.median,
+                    **{name: share.as_json() for name, share in shares.items()},
+                    "missed": caught.missed,
+                }
+            )
+    return table
 
-    return result
 
-
-def _gate(result: Verdict, name: str) -> GateResult:
-    return next(gate for gate in result.gates if gate.gate == name)
-
-
-def _value(result: Verdict, name: str) -> float:
-    return _gate(result, name).value or 0.0
+def calibration_block(content: dict[str, Any]) -> dict[str, Any]:
+    """What a file of limits says of the run that they come from."""
+    clean, caught = content["clean"], content["caught"]
+    return {
+        "command": content["command"],
+        "date": content["date"],
+        "version": content["versions"]["sdr2hdr-agent"],
+        "commit": content["commit"],
+        "encoders": list(content["encoders"]),
+        "clips": {split: len(content["clips"][split]) for split in SPLITS},
+        "clips_sha256": content["clips_sha256"],
+        "values_sha256": content["values_sha256"],
+        "false_alarm_percent": {split: clean[split]["cells_failed"]["percent"] for split in SPLITS},
+        "good_results_rejected_percent": {split: clean[split]["results_rejected"]["percent"] for split in SPLITS},
+        "medium_caught_by_own_gate_percent": {split: caught[split]["medium"]["own"]["percent"] for split in SPLITS},
+        "medium_caught_percent": {split: caught[split]["medium"]["any_gate"]["percent"] for split in SPLITS},
+    }
 
 
 def main() -> None:
-    """Print both tables as Markdown."""
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("SDR2HDR_DATA", "../shared/data"))
-    clips = list(cases.clips(root if root.is_dir() else None))
-    limits = load_limits()
-    for table in (good_table, damage_table):
-        for line in table(clips, limits):
-            sys.stdout.write(line + "\n")
-        sys.stdout.write("\n")
+    """Measure, print the tables as Markdown, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/gates.json"))
+    parser.add_argument("--work", type=Path, default=Path("build/gates"), help="where pictures and values are kept")
+    parser.add_argument("--limits", type=Path, help="a file of limits instead of configs/gates/default.yaml")
+    asked = parser.parse_args()
+    cv2.setNumThreads(1)
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder's banner is no result
+    limits = load_limits(asked.limits)
+    rows = measure(asked.data, asked.work)
+    content = {
+        "command": "python -m benchmarks.calibrate_gates DATA --out docs/benchmarks/gates.json",
+        "date": datetime.now(UTC).date().isoformat(),
+        **describe_machine(),
+        **report(rows, limits),
+    }
+    write_report(asked.out, {**content, "calibration": calibration_block(content)})
+    sys.stdout.write("\n".join(every_table(rows, limits)) + "\n")
 
 
 if __name__ == "__main__":
