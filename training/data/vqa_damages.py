@@ -42,7 +42,10 @@ def damaged(
 
 
 def _each(signal: Clip, change: Callable[[Clip, int], Clip]) -> Clip:
-    return np.stack([change(picture, index) for index, picture in enumerate(signal)])
+    out = np.empty_like(signal)
+    for index, picture in enumerate(signal):
+        out[index] = change(picture, index)
+    return out
 
 
 def _in_light(signal: Clip, medium: Medium, change: Callable[[Clip, int], Clip]) -> Clip:
@@ -153,8 +156,8 @@ def _overexpose(signal: Clip, medium: Medium, stops: float, rng: np.random.Gener
 
 
 def _crush(signal: Clip, medium: Medium, share: float, rng: np.random.Generator) -> Clip:
-    """The darkest share of the clip becomes black."""
-    floor = np.float32(min(float(np.quantile(signal[:, ::4, ::4].mean(axis=-1), share)), 0.9))
+    """Black at this share of the clip's middle, and all above stretched to fit."""
+    floor = np.float32(share * min(float(np.median(signal[:, ::4, ::4])), 0.8))
     return np.maximum(signal - floor, 0.0) / (1 - floor)
 
 
@@ -248,7 +251,7 @@ def _pumping(signal: Clip, medium: Medium, stops: float, rng: np.random.Generato
 
 def _tile_flicker(signal: Clip, medium: Medium, share: float, rng: np.random.Generator) -> Clip:
     """Some parts of the picture alternate, each in its own beat."""
-    frames, height, width = signal.shape[:3]
+    height, width = signal.shape[1:3]
     tiles = (rng.random((4, 6)) < 0.5).astype(np.float32)
     phase = rng.integers(2, size=(4, 6))
     soft = rng.random() < 0.5
@@ -281,14 +284,14 @@ DAMAGES: dict[str, Damage] = {
     "banding": Damage(_banding, (48.0, 24.0, 11.0)),
     "clip": Damage(_clip, (0.06, 0.2, 0.5)),
     "overexposed": Damage(_overexpose, (0.7, 1.5, 3.0)),
-    "crush": Damage(_crush, (0.15, 0.4, 0.7)),
+    "crush": Damage(_crush, (0.15, 0.45, 1.0)),
     "exposure": Damage(_exposure, (0.5, 1.3, 2.8)),
     "haze": Damage(_haze, (4.0, 18.0, 70.0)),
     "contrast": Damage(_contrast, (1.2, 1.55, 2.4)),
     "over-expansion": Damage(_over_expansion, (0.8, 2.2, 7.0), hdr_only=True),
     "invented": Damage(_invented, (0.35, 1.2, 4.0)),
     "saturation": Damage(_saturation, (1.25, 1.7, 2.8)),
-    "gamut": Damage(_gamut, (0.6, 1.2, 2.2)),
+    "gamut": Damage(_gamut, (0.7, 1.4, 2.6)),
     "hue": Damage(_hue, (10.0, 28.0, 75.0)),
     "cast": Damage(_cast, (0.15, 0.4, 1.0)),
     "flicker": Damage(_flicker, (0.05, 0.14, 0.4)),

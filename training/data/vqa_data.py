@@ -87,7 +87,9 @@ def build(
 
 
 def _stamp(config: VqaDataConfig) -> str:
-    text = json.dumps({"format": FORMAT_VERSION, **config.model_dump(mode="json")}, sort_keys=True)
+    text = json.dumps(
+        {"format": FORMAT_VERSION, **config.model_dump(mode="json", exclude={"labels"})}, sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
 from training.data.vqa_media import Clip
 
-LABEL_FRAMES = (2, 9, 16, 23, 30)
+LABEL_FRAMES = (5, 16, 26)
 """Frames of a clip that are compared in full."""
 RAW = {
     "delta_e_itp": "mean dE-ITP (BT.2124-0) over LABEL_FRAMES at half size",
@@ -95,7 +95,7 @@ class Reference:
 
 
 def label_luma(clip: Clip) -> NDArray[np.uint16]:
-    """PU21 luminance of LABEL_FRAMES as 10-bit codes, the display's peak at 1023: (5, H, W)."""
+    """PU21 luminance of LABEL_FRAMES as 10-bit codes, the display's peak at 1023: (3, H, W)."""
     light = np.minimum(clip[list(LABEL_FRAMES)] @ _LUMINANCE, np.float32(DISPLAY_PEAK_NITS))
     return np.rint(np.clip(pu21_encode(light) / _PU_PEAK, 0, 1) * MAX_CODE).astype(np.uint16)
 

@@ -194,7 +194,7 @@ def _passing(clip: Clip, other: Clip, rng: np.random.Generator) -> Clip:
     for index, picture in enumerate(clip):
         column = start + speed * (index - CLIP_FRAMES / 2)
         mask = np.clip(6 * (1 - np.hypot((x - column) / width, (y - row) / height)), 0.0, 1.0)[..., None]
-        body = np.roll(other[: SIZE[1], : SIZE[0]], round(column), 1)
+        body = np.roll(other[: SIZE[1], : SIZE[0]], round(column - SIZE[0] / 2), 1)
         out.append(picture + mask * (body - picture))
     return np.stack(out)
 

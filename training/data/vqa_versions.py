@@ -32,6 +32,8 @@ GOOD_CRF = (10, 18)
 NATIVE_SHARE = 0.3
 """Of the renditions by published operators, those at their own mid-tones instead of the SDR picture's."""
 SPREAD = 0.15
+UNTOUCHED_NITS = 300.0
+"""The BT.2390 roll-off to 1000 nits begins above this, whatever the master's peak up to 10000."""
 _LUMA_709 = luminance_coefficients("bt709").astype(np.float32)
 _NATIVE: tuple[Model, ...] = ("bt2446a", "bt2446b", "bt2446c", "spline")
 
@@ -102,10 +104,18 @@ def graded_pair(shot: Shot, rng: np.random.Generator) -> Pair:
         recipe = compensate(recipe, master[len(master) // 2], float(rng.uniform(0.4, 1.0)))
         sdr = np.stack([grade(picture, recipe) for picture in master])
     gain_ev = np.median([mid_gain_ev(sdr[index], master[index]) for index in (4, 16, 28)])
-    anchored = roll_off(master * np.float32(2.0**-gain_ev), DISPLAY_PEAK_NITS)
+    anchored = _within_peak(master * np.float32(2.0**-gain_ev))
     if rng.random() < 0.4:
         sdr = SDR.coded(sdr, int(rng.integers(*GOOD_CRF)))
     return Pair(anchored, (np.rint(sdr * 255) / 255).astype(np.float32))
+
+
+def _within_peak(master: Clip) -> Clip:
+    """Highlights rolled off to the display's peak; what is dark enough to stay as it is is passed over."""
+    if master.max() > DISPLAY_PEAK_NITS:
+        bright = master.max(axis=-1) > UNTOUCHED_NITS
+        master[bright] = roll_off(master[bright], DISPLAY_PEAK_NITS)
+    return master
 
 
 def rendered(pair: Pair, todo: list[Plan], seed: tuple[int, ...]) -> Iterator[Clip]:
