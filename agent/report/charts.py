@@ -40,14 +40,14 @@ def gain_over_time(points: Sequence[FramePoint], marked: Iterable[int]) -> str:
     gains = [point.gain_stops for point in points]
     times = [point.time_s for point in points]
     x = _Axis(min(times), max(max(times), min(times) + 1e-3), LEFT, WIDTH - RIGHT)
-    y = _Axis(*_widened(min(*gains, 0.0), max(*gains, 0.0)), 170, 12)
+    y = _Axis(*_widened(min(*gains, 0.0), max(*gains, 0.0)), 170, 22)
     parts = [_line(LEFT, y.at(tick), WIDTH - RIGHT, y.at(tick), "#dde3ea") for tick in y.ticks()]
     parts += [_text(LEFT - 8, y.at(tick) + 4, f"{tick:g}", "end", "#667") for tick in y.ticks()]
     parts += [_text(x.at(tick), 190, f"{tick:g} s", "middle", "#667") for tick in x.ticks()]
     parts.append(_line(LEFT, y.at(0), WIDTH - RIGHT, y.at(0), "#222"))
     frames = set(marked)
     parts += [
-        _line(x.at(point.time_s), 12, x.at(point.time_s), 170, "#c11", 1)
+        _line(x.at(point.time_s), 22, x.at(point.time_s), 170, "#c11", 1)
         for point in points
         if point.number in frames
     ]

@@ -44,7 +44,7 @@ _PAGE = Template("""<!DOCTYPE html>
 
 _STYLE = """
 :root{color-scheme:light}
-body{font:15px/1.45 system-ui,sans-serif;color:#1c232b;background:#f4f6f8;margin:0 auto;max-width:960px;padding:16px}
+body{font:15px/1.45 system-ui,sans-serif;color:#1c232b;background:#f4f6f8;margin:0 auto;max-width:1040px;padding:16px}
 header,section{background:#fff;border:1px solid #d8dee5;border-radius:8px;padding:14px 20px;margin-bottom:14px}
 header{border-left:10px solid #888}
 header.accept{border-left-color:#1c7c3c}header.reject{border-left-color:#b3171b}
@@ -53,9 +53,9 @@ h1{font-size:24px;margin:0 0 6px}h2{font-size:17px;margin:0 0 8px}h3{font-size:1
 p{margin:4px 0}.reason{font-size:16px}
 .note,footer{color:#56616d;font-size:13px}
 table{border-collapse:collapse;width:100%}
-th .note{font-weight:400;max-width:260px}
 th,td{text-align:left;padding:3px 10px 3px 0;border-bottom:1px solid #e6eaee;vertical-align:top}
-td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td.n,tbody th[scope="row"]{white-space:nowrap}
+td.n{text-align:right;font-variant-numeric:tabular-nums}
 td.wide,code{overflow-wrap:anywhere}
 code{font:13px ui-monospace,monospace}
 .failed{color:#b3171b;font-weight:600}.passed{color:#1c7c3c}.not_measured{color:#8a6100;font-weight:600}
@@ -123,25 +123,22 @@ def _gates_section(gates: Iterable[GateResult]) -> str:
     counts = [sum(gate.state == state for gate in ordered) for state in _STATE_ORDER]
     words = f"{counts[0]} failed, {counts[1]} not measured, {counts[2]} passed."
     known = {spec.name: spec.description for spec in MEASURES}
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("gate", "", "value", "limit", "unit", "why, and where")
-    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("gate", "", "value", "limit", "what, why and where"))
     rows = "".join(_gate_row(gate, known.get(gate.gate, "")) for gate in ordered)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return _section("Gates", f"<p>{text(words)}</p>", table)
 
 
 def _gate_row(gate: GateResult, meaning: str) -> str:
-    value = "&ndash;" if gate.value is None else text(f"{gate.value:.4g}")
-    sign = "at least" if gate.direction == "higher" else "at most"
-    limit = "&ndash;" if gate.limit is None else text(f"{sign} {gate.limit:.4g}")
+    value = "" if gate.value is None else text(f"{gate.value:.3g}")
+    side = "at least" if gate.direction == "higher" else "at most"
+    limit = "" if gate.limit is None else text(f"{side} {gate.limit:.4g}")
     frames = f"; frames {', '.join(map(str, gate.frames))}" if gate.frames and gate.value else ""
-    state = text(gate.state.replace("_", " "))
     cells = (
-        f'<th scope="row">{text(gate.gate)}<div class="note">{text(meaning)}</div></th>',
-        f'<td class="{text(gate.state)}">{state}</td>',
-        f'<td class="n">{value}</td><td class="n">{limit}</td><td>{text(gate.unit)}</td>',
-        f'<td class="wide">{text(gate.detail + frames)}</td>',
+        f'<th scope="row">{text(gate.gate)}</th>',
+        f'<td class="{text(gate.state)}">{text(gate.state.replace("_", " "))}</td>',
+        f'<td class="n">{value}</td><td>{limit} {text(gate.unit)}</td>',
+        f'<td class="wide">{text(gate.detail + frames)} <span class="note">{text(meaning)}</span></td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
 
