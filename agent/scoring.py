@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from agent.tasks.messages import ScoreRequest, ScoreResult
 from agent.worker import Worker
 from toolchain.errors import AgentError, InputError
 from toolchain.events import Emit, Progress, StepStarted, Warned, ignore
-from toolchain.files import cache_folder, sha256_file, write_atomic
+from toolchain.files import cache_folder, disk_errors, sha256_file, write_atomic
 
 MIN_VIDEOS = 50
 """Of a benchmark: the DKW half-width is 19 points then, and with fewer hardly a video is surely poor or excellent."""
@@ -117,13 +118,17 @@ def score_benchmark(folder: Path, ranker: Ranker, emit: Emit) -> Benchmark:
 def _scored(path: Path, ranker: Ranker, scorer: Scorer) -> tuple[str, ScoreResult, bool]:
     """The file's digest and result, and whether the cache had it."""
     source = check_input(path)
-    digest = sha256_file(source)
+    try:
+        digest = sha256_file(source)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the disk") from error
     kept = _kept_score(digest, ranker)
     found = _load(kept)
     if found is not None:
         return digest, found, True
     result = scorer(source)
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(kept.parent):
+        kept.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(kept, result.model_dump_json())
     return digest, result, False
 
@@ -144,11 +149,18 @@ def _load(kept: Path) -> ScoreResult | None:
 def _videos(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the folder of a benchmark")
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_refuse_folder):
         folders.sort()
         for name in sorted(files):
             if Path(name).suffix.lower() in VIDEO_SUFFIXES:
                 yield Path(parent, name)
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    """A folder that is passed over in silence would make another benchmark."""
+    raise InputError(
+        f"the folder {error.filename} cannot be read ({error.strerror}): check its permissions"
+    ) from error
 
 
 def _require_enough(count: int, folder: Path, skipped: str) -> None:

@@ -34,6 +34,7 @@ STEP_TITLES = {
     "rollback": "Going back to the source",
     "commit": "Delivering",
     "keep": "Keeping the original",
+    "calibrate": "Scoring the benchmark",
 }
 
 
@@ -121,16 +122,20 @@ class PlainLines:
             case Progress(done=done, total=total, unit=unit):
                 if time.monotonic() - self._last_s >= _PLAIN_INTERVAL_S:
                     self._last_s = time.monotonic()
-                    tell(f"  {done} of {total or '?'} {unit}{self._rate(done, total)}")
+                    tell(f"  {done} of {total or '?'} {unit}{self._rate(done, total, unit)}")
             case StepCompleted(summary=summary) if summary:
                 tell(f"  {summary}")
             case Warned(message=message):
                 tell(f"warning: {message}")
 
-    def _rate(self, done: int, total: int | None) -> str:
+    def _rate(self, done: int, total: int | None, unit: str) -> str:
         per_s = done / max(1e-3, time.monotonic() - self._began_s)
         eta = f", {max(0.0, (total - done) / per_s):.0f} s left" if total and per_s > 0 else ""
-        return f", {per_s:.1f} fps{eta}"
+        return f", {_per_second(per_s, unit)}{eta}"
+
+
+def _per_second(rate: float, unit: str) -> str:
+    return f"{rate:.1f} fps" if unit == "frames" else f"{rate:.2g} {unit}/s"
 
 
 class LiveDisplay:
@@ -145,9 +150,9 @@ class LiveDisplay:
         match event:
             case StepStarted(step=step):
                 self._task = self._begin(step)
-            case Progress(step=step, done=done, total=total):
+            case Progress(step=step, done=done, total=total, unit=unit):
                 self._task = self._begin(step) if self._task is None else self._task
-                rate = f"{done / max(1e-3, time.monotonic() - self._began_s):.1f} fps"
+                rate = _per_second(done / max(1e-3, time.monotonic() - self._began_s), unit)
                 self._bar.update(self._task, completed=done, total=total, rate=rate)
             case StepCompleted() if self._task is not None:
                 self._bar.update(self._task, total=1, completed=1)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from analysis.vqa import shipped
 from analysis.vqa.scale import (
     STORED_STEPS,
     PercentileMap,
@@ -134,7 +135,7 @@ def test_split_conformal_takes_the_right_residual() -> None:
 
 def test_split_conformal_covers_new_residuals() -> None:
     rng = np.random.default_rng(5)
-    held = [conformal_half_width(rng.laplace(size=99)) >= abs(rng.laplace()) for _ in range(2000)]
+    held = [conformal_half_width(rng.laplace(size=99).tolist()) >= abs(rng.laplace()) for _ in range(2000)]
     assert 0.935 <= np.mean(held) <= 0.965  # 0.95 by construction; 3 standard errors are 0.015
 
 
@@ -232,3 +233,15 @@ def test_a_missing_map_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_nothing_is_shipped_for_a_model_nobody_has() -> None:
     assert shipped_map("0" * 64, "0" * 64) is None
+
+
+def test_the_shipped_map_belongs_to_the_shipped_network() -> None:
+    from analysis.vqa import bilivqa
+
+    path = Path(shipped.__file__).parent / "percentiles.json"
+    if not path.is_file():
+        pytest.skip("no percentile map is shipped yet")
+    scale = load_map(path, bilivqa.model_hash(), bilivqa.preprocessing_hash())
+    assert shipped_map(scale.model_hash, scale.preprocessing_hash) == scale
+    assert scale.command.startswith("agent vqa calibrate ")
+    assert "/" not in scale.command
