@@ -62,8 +62,12 @@ def judge_candidate(model_id: str, judge: Judge, stage: Stage) -> Verdict:
 
 def measure_gain(judge: Judge, stage: Stage) -> Gain:
     """Mean and bootstrap interval over shots (single shot: windows, else frames) of the stage's metric."""
-    noise = judge.limits.selection_noise if stage == "pilot" else judge.limits.acceptance_noise
-    units = judge.units(stage_metric(stage).name)
+    return gain_of(judge.units(stage_metric(stage).name), judge.limits, stage)
+
+
+def gain_of(units: NDArray[np.float64], limits: Limits, stage: Stage = "verify") -> Gain:
+    """The gain in a metric's values of shots, windows or frames, whichever are resampled."""
+    noise = limits.selection_noise if stage == "pilot" else limits.acceptance_noise
     low, high = bootstrap_interval(units) if units.size > 1 else (None, None)
     return Gain(float(units.mean()) if units.size else 0.0, low, high, noise)
 

@@ -153,10 +153,11 @@ def _expanded(sdr: Clip, plan: Plan, rng: np.random.Generator) -> Clip:
         raise ValueError(f"a version of the carrier {plan.carrier} names a model")
     native = plan.model in _NATIVE and rng.random() < NATIVE_SHARE
     controls = Controls(peak_nits=DISPLAY_PEAK_NITS, mid_gain_ev=None if native else 0.0)
-    return expanded(sdr, bind_guarded(plan.model, _shot(sdr[len(sdr) // 2]), controls))
+    return expanded(sdr, bind_guarded(plan.model, shot_context(sdr[len(sdr) // 2]), controls))
 
 
-def _shot(signal: Clip) -> ShotContext:
+def shot_context(signal: Clip) -> ShotContext:
+    """A shot known by one frame of its SDR signal."""
     shares, _ = np.histogram(signal @ _LUMA_709, bins=256, range=(0.0, 1.0))
     light = SDR.light(signal) / np.float32(203.0)
     tone = ShotTone(histogram=tuple((shares / shares.sum()).tolist()))
