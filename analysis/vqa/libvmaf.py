@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class LumaFile:
         self.frames = 0
         self._grey = np.full(self.stored_width * self.stored_height // 2, (MAX_CODE + 1) // 2, "<u2").tobytes()
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as this object
+        weakref.finalize(self, self._file.close)
 
     def append(self, luma: NDArray[np.integer]) -> None:
         """Add one picture: HxW codes 0..1023."""

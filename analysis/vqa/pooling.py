@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,15 +53,26 @@ class FrameGate:
     def result(self) -> GateResult:
         if not self._values:
             return nothing_measured(self.name, self.unit, self.limit, self.absent, direction=self.direction)
-        sign = 1 if self.direction == "lower" else -1
-        badness, first = max(
-            (_upper_quartile([sign * value for value, _ in values]), -shot) for shot, values in self._values.items()
-        )
-        shot = -first
-        worst = sorted(self._values[shot], key=lambda item: (-sign * item[0], item[1]))[:MAX_NAMED_FRAMES]
-        detail = f"worst in shot {shot}" + (f"; {self.detail}" if self.detail else "")
-        frames = (number for _, number in worst)
-        return judged(self.name, self.unit, sign * badness, self.limit, detail, frames, self.direction)
+        return pooled(self.name, self.unit, self._values, self.limit, self.detail, self.direction)
+
+
+def pooled(
+    name: str,
+    unit: str,
+    values: Mapping[int, list[tuple[float, int]]],
+    limit: float,
+    detail: str = "",
+    direction: GateDirection = "lower",
+) -> GateResult:
+    """The worse quartile of the worst shot; `values`: (value, frame number) of each shot, at least one."""
+    sign = 1 if direction == "lower" else -1
+    badness, first = max(
+        (_upper_quartile([sign * value for value, _ in measured]), -shot) for shot, measured in values.items()
+    )
+    shot = -first
+    worst = sorted(values[shot], key=lambda item: (-sign * item[0], item[1]))[:MAX_NAMED_FRAMES]
+    text = f"worst in shot {shot}" + (f"; {detail}" if detail else "")
+    return judged(name, unit, sign * badness, limit, text, (number for _, number in worst), direction)
 
 
 def judged(

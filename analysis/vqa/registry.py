@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.vqa import (
+    cambi,
     clipping,
     describe,
     exposure,
@@ -17,6 +18,7 @@ from analysis.vqa import (
     ringing,
     sharpness,
     shot_jump,
+    vmaf_neg,
     volume,
 )
 from analysis.vqa.metric import MetricSpec
@@ -32,6 +34,8 @@ MEASURES: tuple[MetricSpec, ...] = (
     noise.NOISE,
     sharpness.SHARPNESS,
     ringing.RINGING,
+    cambi.BANDING,
+    vmaf_neg.STRUCTURE_VMAF,
     flicker.FLICKER,
     flicker.FLICKER_TILE,
     shot_jump.SHOT_JUMP,

@@ -33,7 +33,8 @@ class FramePair:
     `shot` and `window` say where it stands: frames of one window follow each other without a gap, and are given in
     rising order of `number`, the source frame number. `source_nits` and `output_nits` are float32 HxWx3 BT.2020
     display light; SDR white is 203 nits. `graphics_mask` is float32 HxW in [0, 1]; all zero says that a detector ran
-    and found nothing, None that none ran.
+    and found nothing, None that none ran. `glance`: only the judging network looks at this pair; it wants more frames
+    in a row than need measuring.
     """
 
     shot: int
@@ -42,6 +43,7 @@ class FramePair:
     source_nits: Image
     output_nits: Image
     graphics_mask: Image | None = None
+    glance: bool = False
 
     def __post_init__(self) -> None:
         shape = self.source_nits.shape
@@ -91,6 +93,8 @@ class Limits(BaseModel):
     noise: float = Field(gt=0)
     sharpness: float = Field(gt=0)
     ringing: float = Field(gt=0)
+    banding: float = Field(gt=0)
+    structure_vmaf: float = Field(ge=0, le=100)
     flicker: float = Field(gt=0)
     flicker_tile: float = Field(gt=0)
     shot_jump: float = Field(gt=0)

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.vqa.spec import source_nits
 from analysis.vqa.view import SourceView, luminance
 from tests.analysis.vqa.pictures import BT709, HEIGHT, WIDTH, Image, scene, skin_patch
+from toolchain.color.transfer import pq_eotf
 
 Change = Callable[[Image, int, int], Image]
 """(good output, shot, frame) -> damaged output, all in nits."""
@@ -83,6 +84,13 @@ def crushed(output: Image, nits: float) -> Image:
     return np.asarray(output * (np.maximum(y - nits, 0) / np.maximum(y, 1e-6))[..., None], np.float32)
 
 
+def banded(output: Image, codes: float) -> Image:
+    """A smooth slope in steps of this many ten-bit PQ codes, over the whole picture."""
+    signal = np.linspace(0.4, 0.6, output.shape[1]) * 876
+    steps = pq_eotf(np.round(signal / codes) * codes / 876)
+    return np.broadcast_to(steps[None, :, None], output.shape).astype(np.float32)
+
+
 OF: dict[str, Change] = {
     "fidelity_median": lambda o, s, n: blotched(o, 40),
     "fidelity_p95": lambda o, s, n: blotched(o, 20),
@@ -92,6 +100,8 @@ OF: dict[str, Change] = {
     "noise": lambda o, s, n: grainy(o, 0.1),
     "sharpness": lambda o, s, n: blurred(o, 1),
     "ringing": lambda o, s, n: haloed(o, 1),
+    "banding": lambda o, s, n: banded(o, 16),
+    "structure_vmaf": lambda o, s, n: blurred(o, 2),
     "flicker": lambda o, s, n: o * np.float32(1 + 0.1 * (-1) ** n),
     "flicker_tile": lambda o, s, n: in_the_middle(o, 1 + 0.1 * (-1) ** n),
     "shot_jump": lambda o, s, n: o * np.float32(2 ** (0.5 * s)),
