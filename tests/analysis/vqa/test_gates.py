@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.vqa.registry import GATE_NAMES
-from analysis.vqa.spec import FramePair, JudgeControls
+from analysis.vqa.registry import GATE_NAMES, GATES
+from analysis.vqa.spec import FramePair, JudgeControls, source_nits
 from analysis.vqa.view import luminance
 from tests.analysis.vqa import damage
-from tests.analysis.vqa.pictures import HEIGHT, WIDTH, Image, expanded, judged, pair, scene, skin_patch
+from tests.analysis.vqa.pictures import BT709, HEIGHT, WIDTH, Image, expanded, judged, pair, scene, skin_patch
 
 
 def _film(change: Callable[[Image, int, int], Image], good: Callable[[Image], Image] = expanded) -> list[FramePair]:
@@ -64,7 +64,7 @@ def test_good_results_pass_every_gate(good: Callable[[Image], Image]):
 def test_doing_nothing_measures_nothing_but_zero():
     results = judged(*_film(lambda output, shot, n: output, lambda x: x))
     assert results["noise"].value == 1.0
-    assert max(gate.value or 0.0 for name, gate in results.items() if name != "noise") < 0.1
+    assert max(results[spec.name].value or 0.0 for spec in GATES if spec.neutral == 0) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,25 @@ def test_a_steeper_tone_curve_is_neither_sharpness_nor_ringing():
         gates = judged(pair(source, expanded(source, peak_nits)))
         assert abs(gates["sharpness"].value or 0) < 0.05
         assert (gates["ringing"].value or 0) < 1
+
+
+def test_a_grade_that_cut_bright_components_leaves_their_hue_open():
+    """A sunset whose red and green were cut at white: the master's orange is no error, the opposite turn is one."""
+    signal = np.ones((HEIGHT, WIDTH, 3)) * [0.9, 0.7, 0.55] * np.linspace(0.8, 1, WIDTH)[None, :, None]
+    master, graded = source_nits(signal * 1.5, BT709), source_nits(np.minimum(signal * 1.5, 1), BT709)
+    assert judged(pair(graded, master))["hue_p95"].state == "passed"
+    assert judged(pair(graded, damage.turned(graded, 25) * np.float32(2.5)))["hue_p95"].state == "failed"
+    kept = judged(pair(graded, damage.turned(graded, 12)))["hue_p95"]
+    assert kept.state == "failed", "what raises no highlight has no such freedom"
+
+
+def test_shadows_that_lose_two_stops_are_crushed_before_they_are_black():
+    source = np.full((HEIGHT, WIDTH, 3), 30, np.float32)
+    source[:10] = 0.6
+    for left, state in ((0.4, "passed"), (0.2, "failed"), (0.0, "failed")):
+        output = source.copy()
+        output[:10] *= np.float32(left)
+        assert judged(pair(source, output))["crushing"].state == state, left
 
 
 @pytest.mark.parametrize("degrees", [8.0, 12.0, 20.0])
