@@ -1,4 +1,4 @@
-"""`agent vqa` with the real network in the real worker process. The first score exports the network (about 25 CPU-s)."""
+"""`agent vqa` with the real network in the real worker process; the first score exports it (about 25 CPU-s)."""
 
 from __future__ import annotations
 
