@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agent.parallel import in_order
 from agent.workspace import Workspace
+from analysis.vqa.display import CLIP_FRAMES
 from analysis.vqa.spec import FramePair, HdrFormat, Image, output_nits, source_nits
 from analysis.vqa.view import SourceView
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, pq_eotf, pq_eotf_inverse
@@ -89,15 +90,20 @@ def _resized(image: Image, width: int, height: int, interpolation: int) -> Image
 
 @dataclass(frozen=True)
 class Window:
-    """Frames [start, end) of one shot that are compared in a row."""
+    """Frames [start, end) of one shot that are read in a row; all are measured up to `measured_end` (None: the end),
+    the rest only shown to the judging network."""
 
     shot: int
     start: int
     end: int
+    measured_end: int | None = None
+
+    def measures(self, number: int) -> bool:
+        return self.measured_end is None or number < self.measured_end
 
 
 def choose_windows(shots: Sequence[Shot], count: int, length: int, key_frames: Sequence[int]) -> list[Window]:
-    """At most `count` windows of at most `length` frames, spread over the shots.
+    """At most `count` windows over the shots: `length` frames to measure, up to a clip of the judging network.
 
     Windows begin at key frames of the output where a shot has one, so that a decoder reaches them at once, and never
     cross a cut. Adjacent shots are taken in pairs, so that a jump at their cut is seen.
@@ -110,7 +116,13 @@ def choose_windows(shots: Sequence[Shot], count: int, length: int, key_frames: S
         starts = inside or [shot.start_frame]
         picks = np.linspace(0, len(starts) - 1, min(per_shot, len(starts))).round().astype(int)
         windows += [
-            Window(shot.index, starts[i], min(starts[i] + length, shot.end_frame)) for i in sorted(set(picks))
+            Window(
+                shot.index,
+                starts[i],
+                min(starts[i] + max(length, CLIP_FRAMES), shot.end_frame),
+                min(starts[i] + length, shot.end_frame),
+            )
+            for i in sorted(set(picks))
         ]
     return windows
 
@@ -181,4 +193,5 @@ def _window_pairs(
             after_nits = _resized(after_nits, before_nits.shape[1], before_nits.shape[0], cv2.INTER_AREA)
         height, width = before_nits.shape[:2]
         weights = frame_mask(masks[window.shot], height, width) if window.shot in masks else None
-        yield FramePair(window.shot, index, number, before_nits, after_nits, weights)
+        glance = not window.measures(number)
+        yield FramePair(window.shot, index, number, before_nits, after_nits, weights, glance)

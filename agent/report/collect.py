@@ -37,7 +37,8 @@ class Recorder:
     def watch(self, pairs: Iterable[FramePair]) -> Iterator[FramePair]:
         """The same pairs, noted as they pass."""
         for pair in pairs:
-            self.add(pair)
+            if not pair.glance:
+                self.add(pair)
             yield pair
 
     def add(self, pair: FramePair) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.schema import GateResult
+from analysis.vqa.metric import Place
 from analysis.vqa.registry import make_gates, stage_metrics
 from analysis.vqa.spec import FramePair, JudgeControls, Limits, Stage
 from analysis.vqa.view import SourceView, View
@@ -32,8 +33,9 @@ class Judge:
         self.controls = controls
         self._gates = make_gates(limits, controls, stage)
         self._metrics = stage_metrics(stage)
-        self._places: list[tuple[int, int, int]] = []
-        self._values: dict[str, list[float | None]] = {metric.name: [] for metric in self._metrics}
+        self._meters = {metric.name: metric.meter() for metric in self._metrics if metric.meter}
+        self._values: dict[str, dict[Place, float]] = {metric.name: {} for metric in self._metrics}
+        self._empty = True
         self._seconds: dict[str, float] = {}
 
     def add(self, pair: FramePair, of_source: SourceView | None = None) -> None:
@@ -42,13 +44,20 @@ class Judge:
         Raises AgentError where frames of a window do not rise.
         """
         view = View(pair, of_source, self.controls)
+        self._empty = False
+        for name, meter in self._meters.items():
+            self._timed(name, lambda meter=meter: meter.add(view))
+        if pair.glance:
+            return
         self._timed(SHARED_PICTURES, view.prepare)
         for gate in self._gates:
             self._timed(gate.name, lambda gate=gate: gate.add(view))
         for metric in self._metrics:
-            assert metric.measure is not None  # noqa: S101 - tests/conformance/test_metrics.py holds every entry to it
-            self._values[metric.name].append(self._timed(metric.name, lambda measure=metric.measure: measure(view)))
-        self._places.append((pair.shot, pair.window, pair.number))
+            if metric.measure is None:
+                continue
+            value = self._timed(metric.name, lambda measure=metric.measure: measure(view))
+            if value is not None:
+                self._values[metric.name][pair.shot, pair.window, pair.number] = value
 
     def gates(self) -> tuple[GateResult, ...]:
         """Every gate in registry order, also those that were not measured."""
@@ -63,15 +72,16 @@ class Judge:
         """Why each metric that `metrics` leaves out was not measured."""
         measured = self.metrics()
         return {
-            metric.name: metric.absent if self._places else "no frames"
+            metric.name: "no frames" if self._empty else metric.absent
             for metric in self._metrics
             if metric.name not in measured
         }
 
     def units(self, metric: str) -> NDArray[np.float64]:
         """The metric's means to resample: one a shot; for a single shot one a window, else one a frame."""
-        places = zip(self._places, self._values[metric], strict=True)
-        rows = sorted((place, value) for place, value in places if value is not None)
+        meter = self._meters.get(metric)
+        values = self._timed(metric, meter.values) if meter else self._values[metric]
+        rows = sorted(values.items())
         groups: dict[tuple[int, ...], list[float]] = {}
         for depth in (1, 2, 3):
             groups = {}

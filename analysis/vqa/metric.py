@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from analysis.schema import GateDirection
 from analysis.vqa.pooling import FrameGate, Gate
 from analysis.vqa.spec import JudgeControls, Stage
 from analysis.vqa.view import View
+
+Place = tuple[int, int, int]
+"""Shot, window and frame number."""
 
 Direction = Literal["lower", "higher", "neither"]
 Role = Literal["gate", "selection", "acceptance", "description"]
@@ -18,6 +21,16 @@ BOTH_STAGES: tuple[Stage, ...] = ("pilot", "verify")
 
 MakeGate = Callable[["MetricSpec", float, JudgeControls], Gate]
 """(spec, limit, controls) -> a fresh gate."""
+
+
+class Meter(Protocol):
+    """A metric that needs more than one frame: takes every pair, those of a glance too, and answers when asked."""
+
+    def add(self, view: View) -> None: ...
+
+    def values(self) -> Mapping[Place, float]:
+        """Its values so far by the shot, window and frame they stand for."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class MetricSpec:
 
     `measure` gives one frame's value, None for a frame that has nothing to say; `absent` is the reason where that
     holds for all of them (for a gate: why nothing can be wrong, empty where it is then not measured). A gate that is
-    more than a number of each frame is made by `gate` instead.
+    more than a number of each frame is made by `gate` instead, a metric that is more by `meter`.
     """
 
     name: str
@@ -45,6 +58,7 @@ class MetricSpec:
     neutral: float | None = None
     measure: Callable[[View], float | None] | None = None
     gate: MakeGate | None = None
+    meter: Callable[[], Meter] | None = None
     absent: str = ""
     needs: Literal["source", "nothing"] = "source"
     stages: tuple[Stage, ...] = BOTH_STAGES

@@ -104,6 +104,7 @@ class Limits(BaseModel):
     gamut: float = Field(ge=0)
     gamut_p3: float = Field(gt=0)
     graphics: float = Field(gt=0)
+    harm: float = Field(gt=0, le=100)
     selection_noise: float = Field(ge=0)
     acceptance_noise: float = Field(ge=0)
     calibration: str = Field(default="", description="the run these limits come from: command, commit, clips, date")

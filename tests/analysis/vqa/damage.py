@@ -111,7 +111,8 @@ OF: dict[str, Change] = {
     "gamut": lambda o, s, n: saturated(o, 4),
     "gamut_p3": lambda o, s, n: np.maximum(saturated(o, 4), 0),
     "graphics": lambda o, s, n: o * np.float32(2),
-    "selection_score": lambda o, s, n: o * np.float32(0.5),
+    "harm": lambda o, s, n: o * np.float32(4),
+    "expected_gain": lambda o, s, n: o * np.float32(4),
     "acceptance_gain": lambda o, s, n: blurred(o, 4) * np.float32(1.5),
     "pu_psnr": lambda o, s, n: grainy(o, 0.1),
 }
