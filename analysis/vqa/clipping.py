@@ -31,14 +31,15 @@ def clipped_points(view: View) -> float:
     cut at 400 nits clips as surely as one cut at 1000. The source's begins at white or at its brightest thousandth.
     Each side is held to its own top, so exposure plays no part.
     """
-    signal = largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
     source, output = largest(view.source), largest(view.output)
-    top = min(view.controls.peak_nits, _brightest(output))
-    if _brightest(source) < DIM_NITS:
+    source_top = _brightest(source)
+    if source_top < DIM_NITS:
         return 0.0
+    signal = largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
     signal_top = min(REFERENCE_WHITE_NITS, _brightest(signal)) * SOURCE_CLIP**BT1886_GAMMA
-    had_detail = (signal < signal_top) & (source < FLAT_TOP * _brightest(source))
-    return 100 * float(np.mean(had_detail & (output >= FLAT_TOP * top)))
+    flat = output >= FLAT_TOP * min(view.controls.peak_nits, _brightest(output))
+    lost = np.count_nonzero((signal[flat] < signal_top) & (source[flat] < FLAT_TOP * source_top))
+    return 100 * lost / flat.size
 
 
 def crushed_points(view: View) -> float:

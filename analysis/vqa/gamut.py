@@ -32,7 +32,10 @@ def outside_p3_percent(view: View) -> float:
 
 def outside(rgb: Image) -> NDArray[np.bool_]:
     """Pixels of linear light in nits with a component below zero by more than an encoder moves it, HxW."""
-    return smallest(rgb) < -(TOLERANCE_SHARE * np.maximum(largest(rgb), 0) + TOLERANCE_NITS)
+    low = smallest(rgb)
+    if low.min() >= -TOLERANCE_NITS:
+        return np.zeros(low.shape, np.bool_)
+    return low < -(TOLERANCE_SHARE * np.maximum(largest(rgb), 0) + TOLERANCE_NITS)
 
 
 GAMUT = MetricSpec(

@@ -126,18 +126,20 @@ def _bends(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _pixel_bends(components: Image, source: Image, power: float) -> tuple[Image, Image]:
     """Lowest and highest turn of pixels in signed degrees, at most 0 and at least 0. (N, 3) BT.709 nits and ICtCp."""
     raised = components * np.maximum(components / np.float32(MIDTONES_NITS[1]), 1) ** np.float32(power - 1)
-    weights = luminance_coefficients("bt709").astype(np.float32)
-    wanted = components @ weights
+    weights = luminance_coefficients("bt709")[None]
+    wanted = mix(components[None], weights)[0]
     low, high = np.zeros(len(source), np.float32), np.zeros(len(source), np.float32)
     for chosen in UP_SETS:
         inside, outside = components[:, chosen].min(axis=1), components[:, [not one for one in chosen]].max(axis=1)
-        allowed = inside * np.float32(1 + EQUAL_SHARE) >= outside
-        light = np.where(chosen, raised, components)
-        light *= (wanted / np.maximum(light @ weights, np.float32(TINY_NITS)))[:, None]
+        allowed = np.flatnonzero(inside * np.float32(1 + EQUAL_SHARE) >= outside)
+        if not allowed.size:
+            continue
+        light = np.where(chosen, raised[allowed], components[allowed])
+        light *= (wanted[allowed] / np.maximum(mix(light[None], weights)[0], np.float32(TINY_NITS)))[:, None]
         target = to_ictcp(np.maximum(mix(light[None], conversion_matrix("bt709", "bt2020")), 0))[0]
-        cross, dot = _between(source.T, target.T)
-        turn = np.where(allowed, np.degrees(np.arctan2(cross, dot)), 0)
-        low, high = np.minimum(low, turn), np.maximum(high, turn)
+        cross, dot = _between(source[allowed].T, target.T)
+        turn = np.degrees(np.arctan2(cross, dot))
+        low[allowed], high[allowed] = np.minimum(low[allowed], turn), np.maximum(high[allowed], turn)
     return low, high
 
 
