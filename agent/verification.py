@@ -40,6 +40,7 @@ class Asked:
     mid_gain_ev: float | None = None
     limits: Path | None = None
     report: Path | None = None
+    structure: bool = False
     overwrite: bool = False
 
     @property
@@ -58,6 +59,7 @@ class Asked:
         words += ["--mid-gain", f"{self.mid_gain_ev:g}"] if self.mid_gain_ev is not None else []
         words += ["--limits", str(self.limits)] if self.limits is not None else []
         words += ["--report", str(self.report)] if self.report is not None else []
+        words += ["--structure"] if self.structure else []
         return shlex.join(words)
 
 
@@ -104,8 +106,7 @@ def _judge(asked: Asked, work: Path, emit: Emit) -> tuple[MediaFacts, MediaFacts
             work=work,
             model_id=MODEL_ID,
             controls=asked.controls,
-            windows=profile.verify.windows,
-            frames_per_window=profile.verify.frames_per_window,
+            how=profile.verify.model_copy(update={"structure": asked.structure}),
             limits=asked.limits,
             evidence=work / "evidence" if asked.report is not None else None,
         )

@@ -85,6 +85,9 @@ def verify(
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write the verdict as a page, .html, with pictures.")
     ] = None,
+    structure: Annotated[
+        bool, typer.Option("--structure", help="Ask ColorVideoVDP too (extra cvvdp; some seconds more).")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> int:
@@ -102,6 +105,7 @@ def verify(
         mid_gain_ev=mid_gain,
         limits=limits,
         report=report,
+        structure=structure,
         overwrite=overwrite,
     )
     with human_events() as emit:

@@ -8,6 +8,7 @@ from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.tasks.messages import PilotRequest, PilotResult
 from analysis.schema import Plan
+from analysis.selection.profile import gates_path
 from toolchain.video.facts import MediaFacts
 
 
@@ -18,6 +19,7 @@ def pilot(state: State, deps: Deps) -> State:
         work=deps.run.work,
         plan=Plan.model_validate(state["plan_record"]),
         controls=controls_for(job, deps.profile),
+        limits=gates_path(deps.profile),
     )
     result = deps.worker.call("pilot", request, PilotResult, deps.emit)
     ranking = list(result.ranking[: deps.profile.max_attempts])

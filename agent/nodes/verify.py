@@ -9,6 +9,7 @@ from agent.deps import Deps
 from agent.state import JobSpec, State
 from agent.tasks.messages import VerifyRequest
 from analysis.schema import Plan, Verdict
+from analysis.selection.profile import gates_path
 from toolchain.video.facts import MediaFacts
 
 
@@ -22,8 +23,8 @@ def verify(state: State, deps: Deps) -> State:
         work=deps.run.work,
         model_id=state["candidate"],
         controls=controls_of_candidate(job, deps.profile, plan, state["candidate"]),
-        windows=deps.profile.verify.windows,
-        frames_per_window=deps.profile.verify.frames_per_window,
+        how=deps.profile.verify,
+        limits=gates_path(deps.profile),
     )
     verdict = deps.worker.call("verify", request, Verdict, deps.emit)
     return {"final_verdict": verdict.model_dump(mode="json"), "reason": verdict.reason}

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from analysis.schema import Plan, Verdict
+from analysis.selection.profile import VerifySettings
 from toolchain.models.spec import Controls
 from toolchain.video.facts import MediaFacts
 from toolchain.video.output import OutputSpec
@@ -48,6 +49,7 @@ class PilotRequest(_Message):
     work: Path
     plan: Plan
     controls: Controls
+    limits: Path | None = None
 
 
 class PilotResult(_Message):
@@ -108,8 +110,7 @@ class VerifyRequest(_Message):
     work: Path
     model_id: str
     controls: Controls
-    windows: int
-    frames_per_window: int
+    how: VerifySettings
     limits: Path | None = None
     evidence: Path | None = None
 

@@ -30,7 +30,7 @@ GAMUT_STEP = 8
 
 def pilot(request: PilotRequest, emit: Emit) -> PilotResult:
     """Judge every candidate on the same frames, frame after frame."""
-    limits = load_limits()
+    limits = load_limits(request.limits)
     trials = tuple(_Trial(candidate, request.controls, limits) for candidate in request.plan.shortlist)
     frame_count = len(Workspace(request.work).key_frame_files())
     for judged, (picture, pair, clipped_share) in enumerate(in_order(_expand, _pictures(request, trials))):

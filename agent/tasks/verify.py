@@ -32,9 +32,14 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
     sides = Sides(request)
     recorder = Recorder(sides.time_s) if request.evidence else None
     pairs = sides.pairs(
-        choose_windows(sides.scan.shots, request.windows, request.frames_per_window, sides.key_frames)
+        choose_windows(sides.scan.shots, request.how.windows, request.how.frames_per_window, sides.key_frames)
     )
-    controls = judge_controls(request.model_id, request.controls, single_frame=sides.scan.frame_count == 1)
+    controls = judge_controls(
+        request.model_id,
+        request.controls,
+        single_frame=sides.scan.frame_count == 1,
+        structure=request.how.structure,
+    )
     watched = recorder.watch(pairs) if recorder else pairs
     verdict = verify_pairs(watched, request.model_id, load_limits(request.limits), controls)
     if recorder and request.evidence:

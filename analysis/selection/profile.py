@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import yaml
@@ -30,7 +31,8 @@ class VerifySettings(_Settings):
     """How much of the finished file is checked: `windows` spread over the film, each of some frames in a row."""
 
     windows: int = Field(ge=1)
-    frames_per_window: int = Field(ge=2, description="flicker needs neighbours")
+    frames_per_window: int = Field(ge=2, description="measured in full; flicker needs neighbours")
+    structure: bool = Field(default=False, description="ask ColorVideoVDP too, where it is installed: 5 CPU-s a file")
 
 
 class Profile(_Settings):
@@ -46,6 +48,7 @@ class Profile(_Settings):
     max_cost: CostClass = Field(description="dearest model that is tried unless it is asked for by name")
     prefer: tuple[str, ...] = Field(default=(), description="models that suit these jobs and are ranked higher")
     verify: VerifySettings
+    gates: str = Field(default="default", pattern="^[a-z0-9-]+$", description="file of limits in configs/gates")
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float = Field(default=0.0, ge=-2.0, le=2.0)
     max_attempts: int = Field(ge=1, description="candidates rendered in full before the original is kept")
@@ -67,3 +70,8 @@ def load_profile(name: str) -> Profile:
         raise UsageError(f"there is no profile {name!r}; choose one of {', '.join(profile_names())}")
     text = (files("configs") / "profiles" / f"{name}.yaml").read_text(encoding="utf-8")
     return Profile.model_validate(yaml.safe_load(text))
+
+
+def gates_path(profile: Profile) -> Path:
+    """The file of limits that the profile names."""
+    return Path(str(files("configs") / "gates" / f"{profile.gates}.yaml"))

@@ -28,6 +28,7 @@ from analysis.vqa.view import View
 from toolchain.errors import EnvironmentNotReady
 
 INSTALL = "install sdr2hdr-agent[cvvdp]"
+NOT_ASKED = "not asked for: it takes seconds; pass --structure, or choose a profile that asks"
 CLIP_FRAMES = 4
 MAX_CLIPS = 6
 """At most 24 frames of a file: the first four of six windows."""
@@ -198,7 +199,7 @@ class StructureGate:
 
 
 def _gate(spec: MetricSpec, limit: float, controls: JudgeControls) -> StructureGate:
-    return StructureGate(spec, limit)
+    return StructureGate(spec, limit, _missing=None if controls.structure else NOT_ASKED)
 
 
 STRUCTURE = MetricSpec(

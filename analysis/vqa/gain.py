@@ -1,8 +1,8 @@
-"""The contrast that HDR adds in and around highlights, against doing nothing: the gain that decides on a finished file.
+"""The contrast that HDR adds in and around highlights, against doing nothing: the gain that accepts a finished file.
 
-0 where output equals source, so direct203 has 0, and so has any exposure that was asked for: the source is taken at it
-(`View.reference`). It describes an image and does not predict what viewers prefer: no viewing test stands behind it,
-so say "measured improvement". Never tune a model on it, and never rank candidates by it.
+0 where output equals source, so direct203 has 0, and so has any exposure that was asked for: the source is taken at
+it (`View.reference`). It describes an image and does not predict what viewers prefer: no viewing test stands behind
+it, so say "measured improvement". Never tune a model on it, and never rank candidates by it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.vqa import (
     cambi,
     clipping,
+    colorvideovdp,
     describe,
     expected,
     exposure,
@@ -37,6 +38,7 @@ MEASURES: tuple[MetricSpec, ...] = (
     ringing.RINGING,
     cambi.BANDING,
     vmaf_neg.STRUCTURE_VMAF,
+    colorvideovdp.STRUCTURE,
     flicker.FLICKER,
     flicker.FLICKER_TILE,
     shot_jump.SHOT_JUMP,

@@ -69,12 +69,17 @@ class JudgeControls(BaseModel):
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)
     mid_gain_ev: float | None = Field(default=0.0, ge=-2.0, le=2.0)
     single_frame: bool = Field(default=False, description="the video is one frame: there is no time to flicker over")
+    structure: bool = Field(default=False, description="ColorVideoVDP is asked for")
 
 
-def judge_controls(model_id: str, controls: Controls, single_frame: bool = False) -> JudgeControls:
+def judge_controls(
+    model_id: str, controls: Controls, single_frame: bool = False, structure: bool = False
+) -> JudgeControls:
     """What a model driven by `controls` is held to. Doing nothing takes no exposure, so it is held to none."""
     mid_gain_ev = 0.0 if model_id == DO_NOTHING else controls.mid_gain_ev
-    return JudgeControls(peak_nits=controls.peak_nits, mid_gain_ev=mid_gain_ev, single_frame=single_frame)
+    return JudgeControls(
+        peak_nits=controls.peak_nits, mid_gain_ev=mid_gain_ev, single_frame=single_frame, structure=structure
+    )
 
 
 class Limits(BaseModel):
@@ -94,6 +99,7 @@ class Limits(BaseModel):
     sharpness: float = Field(gt=0)
     ringing: float = Field(gt=0)
     banding: float = Field(gt=0)
+    structure: float = Field(ge=0, le=10)
     structure_vmaf: float = Field(ge=0, le=100)
     flicker: float = Field(gt=0)
     flicker_tile: float = Field(gt=0)

@@ -101,6 +101,7 @@ OF: dict[str, Change] = {
     "sharpness": lambda o, s, n: blurred(o, 1),
     "ringing": lambda o, s, n: haloed(o, 1),
     "banding": lambda o, s, n: banded(o, 16),
+    "structure": lambda o, s, n: blurred(o, 4),
     "structure_vmaf": lambda o, s, n: blurred(o, 2),
     "flicker": lambda o, s, n: o * np.float32(1 + 0.1 * (-1) ** n),
     "flicker_tile": lambda o, s, n: in_the_middle(o, 1 + 0.1 * (-1) ** n),

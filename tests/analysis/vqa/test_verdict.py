@@ -18,7 +18,7 @@ from analysis.vqa.registry import GATE_NAMES, METRICS, make_gates, required_gate
 from analysis.vqa.spec import JudgeControls, judge_controls, load_limits, output_nits, source_nits
 from analysis.vqa.verdict import Gain, bootstrap_interval, decide, judge_candidate, verify_pairs
 from analysis.vqa.view import View, to_ictcp, to_pu21
-from tests.analysis.vqa.pictures import LIMITS, BT709, expanded, guarded, pair, scene
+from tests.analysis.vqa.pictures import BT709, LIMITS, expanded, guarded, pair, scene
 from toolchain.color.ictcp import ictcp_from_nits
 from toolchain.color.pu21 import pu21_encode
 from toolchain.color.transfer import pq_eotf_inverse
