@@ -67,20 +67,24 @@ class Clip:
     overlays: tuple[Overlay, ...]
     """One a shot; empty ones hold no graphics."""
 
+    faces: bool
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A clip before it is read: `kind` says by whom. `text`: subtitles and a logo are laid over it."""
+    """A clip before it is read: `kind` says by whom. `text`: subtitles and a logo are laid over it. `faces`: somebody
+    in it is close enough for a face to be seen."""
 
     kind: str
     name: str
     text: bool = False
+    faces: bool = False
 
 
 CALIBRATION: tuple[Entry, ...] = (
     Entry("scenes", "0", text=True),
-    Entry("film", "internal_emulator_transformer_output.mp4", text=True),
-    Entry("film", "sample.mp4"),
+    Entry("film", "internal_emulator_transformer_output.mp4", text=True, faces=True),
+    Entry("film", "sample.mp4", faces=True),
     Entry("film", "sample_with_increasing_timestamps_360p.mp4", text=True),
     Entry("film", "bbb_960x540_60fps_vp8.webm"),
     Entry("film", "bbb_800x640_768kbps_30fps_avc_pyramid_3b.mp4", text=True),
@@ -93,10 +97,10 @@ CALIBRATION: tuple[Entry, ...] = (
     Entry("panorama", "st_fagans_interior_1k", text=True),
     Entry("panorama", "studio_small_03_1k"),
     Entry("panorama", "venice_sunset_1k", text=True),
-    Entry("title", "3"),  # portrait
-    Entry("title", "2", text=True),  # cartoon
+    Entry("title", "3", faces=True),  # portrait
+    Entry("title", "2", text=True, faces=True),  # cartoon
     Entry("title", "20", text=True),  # night street
-    Entry("title", "6"),  # snow
+    Entry("title", "6", faces=True),  # snow, people
     Entry("title", "9", text=True),  # landscape, strong grain
 )
 
@@ -121,18 +125,18 @@ HELD_OUT: tuple[Entry, ...] = (
     Entry("title", "0"),  # moonlight, strong grain
     Entry("title", "1", text=True),  # table
     Entry("title", "4", text=True),  # stage
-    Entry("title", "11"),  # street
-    Entry("title", "12", text=True),  # portrait
-    Entry("title", "15"),  # portrait, strong grain
-    Entry("title", "21", text=True),  # portrait
-    Entry("title", "43"),  # portrait
-    Entry("title", "18", text=True),  # cartoon
-    Entry("title", "27"),  # cartoon, bright
+    Entry("title", "11", faces=True),  # street, people
+    Entry("title", "12", text=True, faces=True),  # portrait
+    Entry("title", "15", faces=True),  # portrait, strong grain
+    Entry("title", "21", text=True, faces=True),  # portrait
+    Entry("title", "43", faces=True),  # portrait
+    Entry("title", "18", text=True, faces=True),  # cartoon
+    Entry("title", "27", faces=True),  # cartoon, bright
     Entry("title", "23"),  # snow
     Entry("title", "24"),  # forest, strong grain
     Entry("title", "37", text=True),  # fog
     Entry("title", "39"),  # neon, strong grain
-    Entry("title", "51", text=True),  # sea
+    Entry("title", "51", text=True, faces=True),  # sea, people
 )
 
 
@@ -153,7 +157,7 @@ def read_clip(entry: Entry, held_out: bool, index: int, data: Path) -> Clip:
         if master is not None:
             masters.append(tuple(overlay.keep(source, nits) for source, nits in zip(shown, master, strict=True)))
     name = f"{entry.kind} {entry.name}"
-    return Clip(name, held_out, tuple(sources), tuple(masters) or None, tuple(overlays))
+    return Clip(name, held_out, tuple(sources), tuple(masters) or None, tuple(overlays), entry.faces)
 
 
 def to_nits(codes: Codes) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from typing import Literal, cast
 
 import av
@@ -17,6 +18,7 @@ from toolchain.color.ycbcr import ycbcr_to_rgb_matrix
 from training.data.frames import to_yuv420
 
 Encoder = Literal["x265", "svtav1", "x265-crf12"]
+FRAME_RATE = 24
 X265 = "log-level=error:pools=1:colorprim=9:transfer=16:colormatrix=9:range=limited:hdr10-opt=1"
 SETTINGS: dict[Encoder, tuple[str, dict[str, str]]] = {
     "x265": ("libx265", {"crf": "18", "preset": "medium", "x265-params": X265}),
@@ -33,11 +35,12 @@ def encode(frames: list[Image], encoder: Encoder) -> bytes:
     height, width = frames[0].shape[:2]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
-        stream = cast(VideoStream, container.add_stream(codec, rate=24, options=options))
+        stream = cast(VideoStream, container.add_stream(codec, rate=FRAME_RATE, options=options))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p10le"
-        for nits in frames:
-            signal = pq_eotf_inverse(np.maximum(nits, 0)).astype(np.float32)
-            container.mux(stream.encode(to_yuv420(signal, "bt2020nc", 10)))
+        for number, nits in enumerate(frames):
+            frame = to_yuv420(pq_eotf_inverse(np.maximum(nits, 0)).astype(np.float32), "bt2020nc", 10)
+            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return buffer.getvalue()
 

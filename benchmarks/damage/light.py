@@ -14,17 +14,21 @@ from numpy.typing import NDArray
 from analysis.vqa.spec import Image
 from benchmarks.damage.place import Place
 from toolchain.color.ictcp import ictcp_from_nits, nits_from_ictcp
-from toolchain.color.primaries import luminance_coefficients
+from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 
 _LUMINANCE = luminance_coefficients("bt2020").astype(np.float32)
+_TO_P3 = conversion_matrix("bt2020", "p3_d65").T.astype(np.float32)
 VISIBLE_NITS = 0.15
 COLOURED = 0.03
 """sqrt(Ct^2 + Cp^2) from which a pixel has a hue to speak of."""
 
-SKIN_HUE_DEG = (112.0, 158.0)
-SKIN_CHROMA = (0.015, 0.12)
-SKIN_NITS = (4.0, 150.0)
+SKIN_HUE_DEG = (108.0, 162.0)
+SKIN_CHROMA = (0.015, 0.16)
+SKIN_NITS = (2.0, 150.0)
 """Where the skin patches of a colour chart and the Monk tones lie at 203-nit white (toolchain.models.guards)."""
+
+SKIN_GAP_PX = 15
+"""Eyes, lips and shadows within a face belong to it."""
 
 PEAK_NITS = 1000.0
 
@@ -89,7 +93,7 @@ def turn_one(output: Image, place: Place, degrees: float) -> Image:
 
 
 def tint_skin(output: Image, place: Place, degrees: float) -> Image:
-    """Skin turned towards green."""
+    """Faces, and what else has the colours of skin, turned towards green with all that lies within."""
     return _turned(output, degrees * _soften(_skin(place.source)))
 
 
@@ -105,8 +109,8 @@ def has_second_hue(first: Image, place: Place, strength: float) -> bool:
 
 
 def has_skin(first: Image, place: Place, strength: float) -> bool:
-    """Skin, or what has its colours, fills 3 % of the picture."""
-    return float(_skin(place.first_source).mean()) >= 0.03
+    """The clip shows faces, and skin fills 3 % of the picture."""
+    return place.faces and float(_skin(place.first_source).mean()) >= 0.03
 
 
 def saturate(output: Image, place: Place, factor: float) -> Image:
@@ -133,11 +137,29 @@ def holes(output: Image, place: Place, percent: float) -> Image:
 
 
 def leave_p3(output: Image, place: Place, percent: float) -> Image:
-    """The most colourful part of the picture taken to the edge of BT.2020."""
-    purity = 1 - output.min(axis=2) / np.maximum(output.max(axis=2), 1e-3)
-    purity = cv2.blur(np.where(luminance(output) > 2, purity, 0).astype(np.float32), (9, 9))
-    chosen = (purity >= np.quantile(purity, 1 - percent / 100))[..., None]
-    return np.where(chosen, saturate(output, place, 6.0), output).astype(np.float32)
+    """A part of the picture whose hues reach further in BT.2020 than in P3, taken to BT.2020's edge."""
+    pushed, gain = _to_the_edge(output)
+    chosen = gain >= np.quantile(gain, 1 - percent / 100)
+    return np.where(chosen[..., None], pushed, output).astype(np.float32)
+
+
+def has_wide_hues(first: Image, place: Place, percent: float) -> bool:
+    """There is that much of the picture to be taken out of P3."""
+    return float(np.mean(_to_the_edge(first)[1] > 0)) >= 2 * percent / 100
+
+
+def _to_the_edge(output: Image) -> tuple[Image, Image]:
+    """All colours at the edge of BT.2020, luminance kept; and how much of each place this takes out of P3."""
+    y = luminance(output)
+    pure = output - output.min(axis=2, keepdims=True)
+    pushed = pure * (y / np.maximum(luminance(pure), 1e-3))[..., None]
+    pushed = np.where(luminance(pure)[..., None] > 0.02 * y[..., None], np.minimum(pushed, PEAK_NITS), output)
+    negative_share = -(pushed @ _TO_P3).min(axis=2) / np.maximum(pushed.max(axis=2), 1e-3)
+    outside = (negative_share > 0.05) & (y > 5)
+    order = np.linspace(1, 1.01, outside.size).reshape(outside.shape)  # of places that are equal the lower ones
+    return pushed.astype(np.float32), (cv2.blur(outside.astype(np.float32), (9, 9)) * outside * order).astype(
+        np.float32
+    )
 
 
 # One place and not another
@@ -211,7 +233,9 @@ def _skin(source: Image) -> NDArray[np.bool_]:
     _, ct, cp = np.moveaxis(ictcp_from_nits(source), -1, 0)
     hue, chroma = np.degrees(np.arctan2(cp, ct)), np.hypot(ct, cp)
     inside = (hue > SKIN_HUE_DEG[0]) & (hue < SKIN_HUE_DEG[1]) & (y > SKIN_NITS[0]) & (y < SKIN_NITS[1])
-    return inside & (chroma > SKIN_CHROMA[0]) & (chroma < SKIN_CHROMA[1])
+    inside &= (chroma > SKIN_CHROMA[0]) & (chroma < SKIN_CHROMA[1])
+    closed = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
+    return cv2.morphologyEx(closed, cv2.MORPH_CLOSE, np.ones((SKIN_GAP_PX, SKIN_GAP_PX))) > 0
 
 
 def _soften(mask: NDArray[np.bool_]) -> Image:

@@ -10,7 +10,8 @@ from analysis.vqa.spec import Image
 @dataclass(frozen=True)
 class Place:
     """Shot and frame within the shot, counted from 0; the frame's source and graphics mask; and the shot's first
-    frame, source and good output, by which thresholds are set once a shot. Pictures in BT.2020 nits."""
+    frame, source and good output, by which thresholds are set once a shot. `faces`: the clip shows some. Pictures in
+    BT.2020 nits."""
 
     shot: int
     frame: int
@@ -18,6 +19,7 @@ class Place:
     graphics: Image
     first_source: Image
     first_output: Image
+    faces: bool = False
 
     @property
     def seed(self) -> int:

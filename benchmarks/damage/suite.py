@@ -122,7 +122,7 @@ def _suits(clip: Clip, good: Rendition, damage: Damage) -> bool:
 
 def _place(clip: Clip, good: Rendition, shot: int, frame: int) -> Place:
     sources = clip.sources[shot]
-    return Place(shot, frame, sources[frame], clip.overlays[shot].mask, sources[0], good[shot][0])
+    return Place(shot, frame, sources[frame], clip.overlays[shot].mask, sources[0], good[shot][0], clip.faces)
 
 
 class _Coded:
