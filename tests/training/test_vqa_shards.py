@@ -54,7 +54,9 @@ def test_a_manifest_that_names_other_places_is_refused(tmp_path: Path, titles: o
 
 @pytest.mark.parametrize("wrong", [{"labels": {"itp": 1.5}}, {"labels": {"itp": float("nan")}}, {"base": 2}])
 def test_rows_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    _write(tmp_path, **wrong)
+    _write(tmp_path)
+    rows = [asdict(ROW), {**asdict(replace(ROW, version=1)), **wrong}]
+    (tmp_path / "train" / "a-title.json").write_text(json.dumps(rows))
     with pytest.raises(InputError, match=r"a-title\.json"):
         load(tmp_path)
 

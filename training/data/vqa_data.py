@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from toolchain.errors import UsageError
 from toolchain.files import disk_errors, write_atomic
 from training.data.itm_sources import CREDITS
 from training.data.vqa_labels import RAW, LabelMap, Reference, label_luma
-from training.data.vqa_shards import MANIFEST, Row, VqaData, load, read_rows, stored, write_title
+from training.data.vqa_shards import MANIFEST, Row, VqaData, load, read_rows, stored, write_rows, write_title
 from training.data.vqa_sources import VqaTitle, drawn_titles, photo_titles, scene_titles
 from training.data.vqa_versions import BASE, graded_pair, plans, rendered
 from training.recipe import load_recipe
@@ -81,6 +82,8 @@ def build(
             _make(title, order, config, folder)
         if progress is not None:
             progress(order + 1, len(titles), title.name)
+    for title in titles:
+        _label_anew(title, config, folder)
     manifest = _manifest(config, stamp, folder, titles)
     write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1))
     return manifest
@@ -147,25 +150,34 @@ def _make(title: VqaTitle, order: int, config: VqaDataConfig, folder: Path) -> N
             version=version,
             kind=plan.kind,
             strength=plan.strength,
-            labels=_labels(title, raw, config),
+            labels={},
             raw={name: round(value, 6) for name, value in raw.items()},
             base=BASE,
             carrier=plan.carrier,
         )
         for version, (plan, raw) in enumerate(zip(todo, raws, strict=True))
     ]
-    write_title(folder, rows, np.stack(keys), np.stack(motions))
+    write_title(folder, _labelled(rows, config), np.stack(keys), np.stack(motions))
 
 
-def _labels(title: VqaTitle, raw: dict[str, float], config: VqaDataConfig) -> dict[str, float]:
-    """Those that were measured; of the training titles some go without one, so that data sets differ."""
-    labels = {}
-    for name, how in config.labels.items():
-        error = how.error(raw)
-        lot = int.from_bytes(hashlib.sha256(f"{title.name}:{name}".encode()).digest()[:8]) / 2**64
-        if error is not None and (title.split != "train" or lot < how.share):
-            labels[name] = round(how.quality(error), 5)
-    return labels
+def _label_anew(title: VqaTitle, config: VqaDataConfig, folder: Path) -> None:
+    """Labels by the maps of this configuration: maps may change without a picture being made again."""
+    rows = read_rows(folder, title.split, title.name)
+    labelled = _labelled(rows, config)
+    if labelled != rows:
+        write_rows(folder, labelled)
+
+
+def _labelled(rows: list[Row], config: VqaDataConfig) -> list[Row]:
+    """The rows with the labels that this configuration's maps give their errors."""
+    return [replace(row, labels=_labels(row, config)) for row in rows]
+
+
+def _labels(row: Row, config: VqaDataConfig) -> dict[str, float]:
+    errors = {
+        name: how.error(row.raw) for name, how in config.labels.items() if how.wanted(name, row.title, row.split)
+    }
+    return {name: round(config.labels[name].quality(e), 5) for name, e in errors.items() if e is not None}
 
 
 def _manifest(config: VqaDataConfig, stamp: str, folder: Path, titles: list[VqaTitle]) -> dict[str, Any]:

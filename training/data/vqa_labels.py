@@ -5,6 +5,7 @@ Errors are 0 for the master and grow: see `RAW`. Every metric sees the viewer's 
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 import cv2
@@ -27,7 +28,8 @@ RAW = {
     "ms_ssim_error": "1 - multi-scale SSIM (libvmaf float_ms_ssim) of PU21 luma, mean over LABEL_FRAMES",
     "vmaf_error": "VMAF NEG (libvmaf) of PU21 luma, mean over LABEL_FRAMES, below the master's own",
     "cambi_gain": "CAMBI (libvmaf, max_log_contrast 5) of PU21 luma above the master's, at least 0",
-    "jod_loss": "10 - ColorVideoVDP JOD",
+    "jod_loss_key": "10 - ColorVideoVDP JOD of the key picture against the title's coded master",
+    "jod_loss_motion": "the same of 8 consecutive motion pictures, at 24 a second",
 }
 """Every error that can be measured and what it is."""
 _FEATURES = ("name=float_ms_ssim", "name=cambi:max_log_contrast=5")
@@ -45,6 +47,11 @@ class LabelMap(BaseModel):
     half: float = Field(gt=0, description="the error at which quality is 0.5")
     slope: float = Field(gt=0, le=8)
     share: float = Field(default=1.0, gt=0, le=1, description="share of the training titles that have this label")
+
+    def wanted(self, name: str, title: str, split: str) -> bool:
+        """Whether a title gets this label: all that judge do, and those training titles that the lot falls on."""
+        lot = int.from_bytes(hashlib.sha256(f"{title}:{name}".encode()).digest()[:8]) / 2**64
+        return split != "train" or lot < self.share
 
     def error(self, raw: dict[str, float]) -> float | None:
         """The weighted sum; None where an error was not measured."""
@@ -102,7 +109,8 @@ def label_luma(clip: Clip) -> NDArray[np.uint16]:
 
 def _means(rows: list[dict[str, float]]) -> tuple[float, float, float]:
     names = ("float_ms_ssim", "vmaf", "cambi")
-    ssim, vmaf, cambi = (float(np.mean([pick(row, name) for row in rows])) for name in names)
+    # Where structure is inverted, multi-scale SSIM is the root of a negative number: none of it is left.
+    ssim, vmaf, cambi = (float(np.mean(np.nan_to_num([pick(row, name) for row in rows]))) for name in names)
     return ssim, vmaf, cambi
 
 

@@ -78,7 +78,13 @@ def write_title(folder: Path, rows: list[Row], key: NDArray[np.uint16], motion: 
         memory = io.BytesIO()
         np.lib.format.write_array(memory, array, allow_pickle=False)
         write_atomic(home / f"{title}.{part}.npy", memory.getvalue())
-    write_atomic(home / f"{title}.json", json.dumps([asdict(row) for row in rows], indent=1))
+    write_rows(folder, rows)
+
+
+def write_rows(folder: Path, rows: list[Row]) -> None:
+    """One title's rows, in place of those that were there."""
+    text = json.dumps([asdict(row) for row in rows], indent=1, allow_nan=False)
+    write_atomic(folder / rows[0].split / f"{rows[0].title}.json", text)
 
 
 def read_rows(folder: Path, split: str, title: str) -> list[Row]:

@@ -68,8 +68,8 @@ def plans(order: int, damages: int, renditions: int, seed: int) -> list[Plan]:
     """
     rng = np.random.default_rng([seed, order, 91])
     first = [Plan("master"), Plan("direct203")]
-    models = [MODELS[i] for i in _dealt(len(MODELS), order * renditions, renditions, seed)]
-    cells = [(kind, strength) for kind in DAMAGES for strength in STRENGTHS]
+    models: list[Model] = [MODELS[i] for i in _dealt(len(MODELS), order * renditions, renditions, seed)]
+    cells: list[tuple[str, Strength]] = [(kind, strength) for kind in DAMAGES for strength in STRENGTHS]
     dealt = [cells[i] for i in _dealt(len(cells), order * damages, damages, seed + 1)]
     return [*first, *(Plan("model", model) for model in models), *(_plan(*cell, rng) for cell in dealt)]
 
