@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,34 +16,24 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from analysis.vqa.bilivqa import load_weights, shipped_weights
 from toolchain.errors import InputError, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
-from toolchain.models.networks.bilivqa import BilivqaNetwork
-from training.data.vqa_shards import FULL, Row, VqaData, load
+from toolchain.models.networks.bilivqa import HIDDEN, BilivqaNetwork
+from training.data.vqa_shards import Row, VqaData, load
 from training.learner import Learner
 from training.plots import plot_lines
 from training.recipe import load_recipe
+from training.vqa_batches import Batch, DataSet, Draws, Hints, Windows, network_input
 from training.vqa_figures import srcc
 from training.vqa_mos import MosConfig, import_mos
 from training.vqa_report import report
 
 # Configuration
-
-
-class Windows(BaseModel):
-    """What of a clip's pictures a step sees: small windows teach fast, whole pictures teach the last things."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    from_step: int = Field(ge=0)
-    key: tuple[int, int] = Field(description="height and width cut from the key picture of 256x448")
-    frames: int = Field(ge=8, le=32, description="consecutive pictures of the 32")
-    motion: tuple[int, int] = Field(description="height and width cut from each of them, of 72x128")
 
 
 class VqaConfig(BaseModel):
@@ -64,6 +53,7 @@ class VqaConfig(BaseModel):
     average: float = Field(default=0.995, ge=0, lt=1, description="decay of the moving average that is kept")
     fit_weight: float = Field(default=5.0, ge=0, description="of the smooth L1 distance to the label")
     rank_weight: float = Field(default=3.0, ge=0, description="of pairs in the wrong order or too close")
+    hint_weight: float = Field(default=1.0, ge=0, description="of naming the damage and every metric measured")
     margin: float = Field(default=0.15, gt=0, description="up to which a pair's scores must differ as its labels do")
     mos: MosConfig = MosConfig()
     seed: int = 0
@@ -87,18 +77,6 @@ def load_config(path: Path) -> VqaConfig:
 
 
 # The data sets
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One label source: its head's name, where its clips are, and which label of a row it is."""
-
-    name: str
-    data: VqaData
-    label: str
-
-    def rows(self, split: str) -> list[Row]:
-        return self.data.rows(split, self.label)
 
 
 def open_data(
@@ -125,101 +103,43 @@ def open_data(
     return found
 
 
-# One batch
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures and labels. `labels`: (N, heads), NaN where a clip has none of that source."""
-
-    key: Tensor
-    motion: Tensor
-    labels: Tensor
-
-
-class Draws:
-    """Batches of one training, each decided by seed and step alone."""
-
-    def __init__(self, sets: Sequence[DataSet], config: VqaConfig):
-        self._sets, self._config = sets, config
-        self._titles = [_by_title(part.rows("train")) for part in sets]
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step: titles at random, of each some versions at random, windows cut from all alike."""
-        rng = np.random.default_rng([self._config.seed, step])
-        part_size = self._config.batch // len(self._sets)
-        chosen = [
-            (part, row)
-            for part, titles in zip(self._sets, self._titles, strict=True)
-            for row in _drawn(titles, part_size, self._config.group, rng)
-        ]
-        windows = next(w for w in reversed(self._config.windows) if step >= w.from_step)
-        pictures = [_windowed(part.data, row, windows, rng) for part, row in chosen]
-        key, motion = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pictures, strict=True))
-        return Batch(key, motion, labels_of(self._sets, chosen))
-
-
-def _by_title(rows: Sequence[Row]) -> list[list[Row]]:
-    titles: dict[str, list[Row]] = {}
-    for row in rows:
-        titles.setdefault(row.title, []).append(row)
-    return list(titles.values())
-
-
-def _drawn(titles: list[list[Row]], count: int, group: int, rng: np.random.Generator) -> list[Row]:
-    """`count` rows: up to `group` of a title, title after title."""
-    rows: list[Row] = []
-    while len(rows) < count:
-        versions = titles[int(rng.integers(len(titles)))]
-        most = min(group, count - len(rows), len(versions))
-        rows += [versions[index] for index in rng.choice(len(versions), most, replace=False)]
-    return rows
-
-
-def _windowed(
-    data: VqaData, row: Row, windows: Windows, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(3, h, w) and (3, t, h, w): a window of either, mirrored at random, both alike."""
-    key, motion = data.key(row), data.motion(row)
-    top, left = (int(rng.integers(have - want + 1)) for have, want in zip(key.shape, windows.key, strict=False))
-    key = key[top : top + windows.key[0], left : left + windows.key[1]]
-    sizes = (windows.frames, *windows.motion)
-    start, top, left = (int(rng.integers(have - want + 1)) for have, want in zip(motion.shape, sizes, strict=False))
-    motion = motion[start : start + sizes[0], top : top + sizes[1], left : left + sizes[2]]
-    if rng.random() < 0.5:
-        key, motion = key[:, ::-1], motion[:, :, ::-1]
-    return network_input(key), network_input(motion)
-
-
-def network_input(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Stored (..., 3) codes -> (3, ...) perceived light in [0, 1]."""
-    return np.ascontiguousarray(np.moveaxis(codes, -1, 0), np.float32) / np.float32(FULL)
-
-
-def labels_of(sets: Sequence[DataSet], chosen: Sequence[tuple[DataSet, Row]]) -> Tensor:
-    """(N, heads): a clip that several sources have labelled teaches all their heads."""
-    values = [
-        [row.labels.get(head.label, np.nan) if head.data is part.data else np.nan for head in sets]
-        for part, row in chosen
-    ]
-    return torch.tensor(values, dtype=torch.float32)
-
-
 # One step
 
 
-def loss_of(network: BilivqaNetwork, batch: Batch, config: VqaConfig) -> tuple[Tensor, dict[str, float]]:
-    """The mean over heads of how far scores are from labels, how badly they correlate, and how pairs stand."""
-    scores = network.score(batch.key, batch.motion)
+class Pupil(BilivqaNetwork):
+    """The network in training: beside its heads one layer that answers the hints. Those weights are not kept."""
+
+    def __init__(self, heads: int, hints: int, dropout: float = 0.0):
+        super().__init__(heads, dropout)
+        self.named = nn.Linear(HIDDEN, hints)
+
+    def answers(self, key: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores in (0, 1), and logits of the hints."""
+        known = self.known(key, motion)
+        return torch.sigmoid(self.judged(known)), self.named(known)
+
+
+def loss_of(network: Pupil, batch: Batch, config: VqaConfig) -> tuple[Tensor, dict[str, float]]:
+    """The mean over heads of how far scores are from labels, how badly they correlate, and how pairs stand; and how
+    badly hints are answered."""
+    scores, named = network.answers(batch.key, batch.motion)
     parts = []
     for head in range(scores.shape[1]):
         known = ~torch.isnan(batch.labels[:, head])
         if int(known.sum()) > 1:
             parts.append(_head_losses(scores[known, head], batch.labels[known, head], config.margin))
     fit, correlation, rank = torch.stack([torch.stack(part) for part in parts]).mean(0)
-    loss = config.fit_weight * fit + correlation + config.rank_weight * rank
-    named = {"fit": fit, "correlation": correlation, "rank": rank}
-    return loss, {name: float(value.detach()) for name, value in named.items()}
+    hint = _hint_loss(named, batch.hints)
+    loss = config.fit_weight * fit + correlation + config.rank_weight * rank + config.hint_weight * hint
+    values = {"fit": fit, "correlation": correlation, "rank": rank, "hint": hint}
+    return loss, {name: float(value.detach()) for name, value in values.items()}
+
+
+def _hint_loss(named: Tensor, hints: Tensor) -> Tensor:
+    known = ~torch.isnan(hints)
+    if not bool(known.any()):
+        return named.sum() * 0
+    return functional.binary_cross_entropy_with_logits(named[known], hints[known])
 
 
 def _head_losses(scores: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -249,8 +169,9 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     emit(StepStarted(step=config.name))
     sets = open_data(sources, videos, config, out, emit)
-    state = Learner(config, _network(config, len(sets)), out / "checkpoint.pt")
-    draws, log, best = Draws(sets, config), out / "metrics.jsonl", out / "best.safetensors"
+    state = Learner(config, _pupil(config, sets), out / "checkpoint.pt")
+    draws = Draws(sets, config.windows, config.batch, config.group, config.seed)
+    log, best = out / "metrics.jsonl", out / "best.safetensors"
     while state.step < config.steps and not _tired(log, config.patience):
         batch = draws.batch(state.step)
         parts = state.learn(lambda network, batch=batch: loss_of(network, batch, config))
@@ -262,8 +183,7 @@ def train(
             _record(log, {"step": state.step, **parts, **found})
         if state.step % config.checkpoint_every == 0 or last:
             state.save()
-        if state.step % 10 == 0:
-            emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
+        emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = out / f"{config.name}.safetensors"
     write_atomic(weights, best.read_bytes())
     plot_metrics(log, out / "metrics.png")
@@ -273,10 +193,10 @@ def train(
     return weights
 
 
-def _network(config: VqaConfig, heads: int) -> BilivqaNetwork:
+def _pupil(config: VqaConfig, sets: Sequence[DataSet]) -> Pupil:
     """The network as the seed draws it; with `start: shipped` its extractors are those that ship, its heads new."""
     torch.manual_seed(config.seed)
-    network = BilivqaNetwork(heads, config.dropout)
+    network = Pupil(len(sets), Hints(sets).count, config.dropout)
     if config.start == "shipped":
         known = load_weights(shipped_weights()).network.state_dict()
         kept = {name: value for name, value in known.items() if not name.startswith("heads.")}
@@ -327,7 +247,8 @@ def plot_metrics(metrics: Path, picture: Path) -> None:
 
 
 def _write(path: Path, network: BilivqaNetwork, sets: Sequence[DataSet]) -> None:
-    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    kept = {name: value for name, value in network.state_dict().items() if not name.startswith("named.")}
+    tensors = {name: value.contiguous() for name, value in kept.items()}
     write_atomic(path, save(tensors, metadata={"heads": json.dumps([part.name for part in sets])}))
 
 

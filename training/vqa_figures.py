@@ -31,11 +31,12 @@ def plcc(scores: Values, labels: Values) -> float:
     return float(np.corrcoef(scores, labels)[0, 1])
 
 
-def plcc_fitted(scores: Values, labels: Values) -> float:
-    """Pearson's correlation after the monotone logistic of four numbers that is usually fitted before it (VQEG)."""
+def fitted(scores: Values, labels: Values) -> Values:
+    """The scores after the monotone logistic of four numbers that is usually fitted before Pearson's correlation
+    (VQEG); the scores themselves where there is nothing to fit."""
     if not np.isfinite(plcc(scores, labels)):
-        return float("nan")
-    return plcc(_logistic(_fit_logistic(scores, labels), scores), labels)
+        return scores
+    return _logistic(_fit_logistic(scores, labels), scores)
 
 
 def interval(measure: Measure, scores: Values, labels: Values, titles: Sequence[str], seed: int = 0) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from training.data.vqa_shards import Row
-from training.vqa_figures import Values, interval, ordered_share, plcc, plcc_fitted, srcc
+from training.vqa_figures import Values, fitted, interval, ordered_share, plcc, srcc
 
 Answers = Mapping[str, tuple[Sequence[Row], str, Values, int]]
 """Data set -> its rows, its label's name, the scores of all heads (rows, heads), and which head is its own."""
@@ -16,8 +16,8 @@ Answers = Mapping[str, tuple[Sequence[Row], str, Values, int]]
 def report(answers: Answers) -> dict[str, object]:
     """Everything `metrics.json` holds. Intervals are [value, lower, upper], 95 %, over titles.
 
-    `heads`: each on its own data set. `clean_over_severe`: pairs of a master (or an SDR picture shown unchanged) and
-    a severely damaged version of the same title; by head and by the mean of the heads, by kind.
+    `heads`: each on its own data set. `clean_over_severe`: pairs of a clean and a severely damaged version of one
+    title, by kind.
     """
     return {
         "heads": {name: _head(*answer) for name, answer in answers.items()},
@@ -41,8 +41,9 @@ def _head(rows: Sequence[Row], label: str, scores: Values, head: int) -> dict[st
         return {"rows": 0}
     own, labels, titles, kinds = _units(rows, label, scores[:, head])
     found: dict[str, object] = {"rows": len(own), "titles": len(set(titles))}
-    for name, measure in (("srcc", srcc), ("plcc", plcc), ("plcc_fitted", plcc_fitted)):
-        found[name] = interval(measure, own, labels, titles)
+    found["srcc"] = interval(srcc, own, labels, titles)
+    found["plcc"] = interval(plcc, own, labels, titles)
+    found["plcc_fitted"] = interval(plcc, fitted(own, labels), labels, titles)
     found["mean_error"] = float(np.mean(np.abs(own - labels)))
     share, pairs = ordered_share(own, labels, titles)
     found["pairs_in_title"] = {"right": share, "pairs": pairs}
@@ -72,22 +73,19 @@ def _kind(scores: Values, labels: Values, of_kind: np.ndarray) -> dict[str, floa
     }
 
 
-CLEAN_KINDS = ("master", "direct203")
-
-
 def _clean_over_severe(rows: Sequence[Row], scores: Values) -> dict[str, object]:
-    """By kind of damage: how many (clean, severe) pairs there are and the share that the mean of the heads, and each
-    head, puts in order."""
+    """By kind of damage: how many (clean, severe) pairs there are, and the share that the mean of the heads and each
+    head puts in order. Clean is the title's master; where an SDR picture was damaged, that picture undamaged too."""
     values = np.column_stack([scores.mean(1), scores])
+    at = {(row.title, row.kind): index for index, row in enumerate(rows)}
     right: dict[str, list[np.ndarray]] = {}
     for index, row in enumerate(rows):
-        if row.strength != "severe":
-            continue
-        for other, clean in enumerate(rows):
-            if clean.title == row.title and clean.kind in CLEAN_KINDS:
-                right.setdefault(row.kind, []).append(values[other] > values[index])
-    table = {kind: _shares(found) for kind, found in sorted(right.items())}
+        clean = ["master", *(["direct203"] if row.carrier == "direct203" else [])]
+        for kind in clean if row.strength == "severe" else []:
+            if (row.title, kind) in at:
+                right.setdefault(row.kind, []).append(values[at[row.title, kind]] > values[index])
     everything = [pair for found in right.values() for pair in found]
+    table = {kind: _shares(found) for kind, found in sorted(right.items())}
     return {"all": _shares(everything), **table} if everything else {}
 
 

@@ -3,8 +3,9 @@
 MobileNetV2 (Sandler et al., CVPR 2018) looks at the key picture, X3D (Feichtenhofer, CVPR 2020) at the motion; their
 features are pooled, concatenated and regressed, with one head for each data set of labels. Three things are not as
 published. Both look at differences beside the picture (to the surround, to the picture before), in which grain, steps
-and flicker stand out: a small network then learns in minutes what a large one learns in days. Features are pooled at
-every scale, not at the last alone, and by their spread beside their mean. And both are narrow.
+and flicker stand out: a small network then learns in minutes what a large one learns in days; the temporal filter
+before X3D's first stage gives way to them. Features are pooled at every scale, not at the last alone, and by their
+spread beside their mean. And both are narrow.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOTION_SHAPE = (3, 32, 72, 128)
 SPATIAL_WIDTHS = ((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2), (6, 40, 3, 1), (6, 64, 2, 2))
 """(expansion, channels, blocks, stride of the first): MobileNetV2's table at about 0.4 of its widths."""
 
-TEMPORAL_WIDTHS = ((16, 1), (24, 2), (48, 3), (96, 2))
+TEMPORAL_WIDTHS = ((16, 1), (24, 2), (40, 2), (64, 1))
 """(channels, blocks): X3D's four stages, each halving height and width and keeping all frames."""
 
 BOTTLENECK = 2.25
@@ -64,7 +65,14 @@ class BilivqaNetwork(Network):
 
     def logits(self, key: Tensor, motion: Tensor) -> Tensor:
         """What `score` takes the sigmoid of, unbounded."""
-        known = self.shared(torch.cat([self.spatial(key), self.temporal(motion)], 1))
+        return self.judged(self.known(key, motion))
+
+    def known(self, key: Tensor, motion: Tensor) -> Tensor:
+        """(N, HIDDEN) what all heads judge by."""
+        return self.shared(torch.cat([self.spatial(key), self.temporal(motion)], 1))
+
+    def judged(self, known: Tensor) -> Tensor:
+        """(N, HIDDEN) -> (N, heads) logits."""
         return torch.cat([head(known) for head in self.heads], 1)
 
 
@@ -126,7 +134,6 @@ class X3d(nn.Module):
         stem = 16
         self.stem = nn.Sequential(
             nn.Conv3d(6, stem, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False),
-            nn.Conv3d(stem, stem, (5, 1, 1), padding=(2, 0, 0), groups=stem, bias=False),
             nn.BatchNorm3d(stem),
             nn.ReLU(),
         )
