@@ -6,6 +6,7 @@ and whatever shows it says so.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -32,8 +33,34 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Rank videos by their distortions, against a benchmark.", no_args_is_help=True)
 
+_BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": "neither is better"}
 SCALE = "distortion ranking, not MOS"
 NO_MAP = "no percentile map for this model: run `agent vqa calibrate DIR` and name its map with --map"
+
+
+@app.command("metrics")
+def metrics(json_output: Annotated[bool, typer.Option("--json", help="One object a line.")] = False) -> int:
+    """List everything that is measured of a result: unit, range, better side, and what the numbers are taken on."""
+    from analysis.vqa.registry import MEASURES
+
+    for spec in MEASURES:
+        facts = {
+            "name": spec.name,
+            "role": spec.role if spec.required or spec.role != "gate" else "optional gate",
+            "unit": spec.unit,
+            "range": spec.range,
+            "better": spec.direction,
+            "domain": spec.domain,
+            "stages": spec.stages,
+            "description": spec.description,
+        }
+        if json_output:
+            write_line(sys.stdout, json.dumps(facts))
+        else:
+            low, high = spec.range
+            show(f"{spec.name:<18}{facts['role']:<14}{spec.unit:<20}{low:g} to {high:g}, {_BETTER[spec.direction]}")
+            show(f"{'':<18}{spec.description}; on {spec.domain}")
+    return 0
 
 
 @app.command("score")

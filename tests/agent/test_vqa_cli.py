@@ -17,11 +17,13 @@ from pydantic import BaseModel
 import analysis.vqa
 from agent import scoring, tasks
 from agent.cli.main import main
+from analysis.vqa.registry import MEASURES
 from analysis.vqa.scale import PercentileMap, build_map, dkw_half_width_points
 from tests.media import make_clip
 from toolchain.errors import EnvironmentNotReady, InputError
 from toolchain.video.probe import probe
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "vqa.md"
 MODEL, PREPROCESSING = "a" * 64, "b" * 64
 
 
@@ -470,3 +472,17 @@ def test_periods_that_cannot_be_compared_are_exit_3(
     assert out == ""
     (line,) = err.splitlines()
     assert words in line
+
+
+def test_every_measure_is_listed_with_what_its_numbers_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vqa", "metrics", "--json"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["name"] for one in listed] == [spec.name for spec in MEASURES]
+    assert {one["better"] for one in listed} == {"lower", "higher", "neither"}
+    assert main(["vqa", "metrics"]) == 0
+    assert "lower is better" in capsys.readouterr().out
+
+
+def test_the_table_in_the_docs_is_the_registry() -> None:
+    rows = {line.split("|")[1].strip(" `") for line in DOCS.read_text().splitlines() if line.startswith("| `")}
+    assert {spec.name for spec in MEASURES} <= rows
