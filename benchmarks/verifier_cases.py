@@ -1,8 +1,8 @@
 """Videos whose truth is known, and what becomes of them: the cases the verifier's error is measured on.
 
-A video is one or two shots with their HDR masters, graded to SDR by one recipe. All are of the split `test` of
-`training.data.vqa_sources`, so neither the judging network nor the expectation has seen a picture of them; drawn
-titles come from a seed that nothing else uses.
+A video is one or two shots with their HDR masters, graded to SDR by one recipe. Errors are measured on the split
+`test` of `training.data.vqa_sources`, so neither the judging network nor the expectation has seen a picture of them;
+what has to be chosen is chosen on the split `validation`. Drawn titles come from a seed that nothing else uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from training.data.vqa_damages import DAMAGES, STRENGTHS, Strength, damaged
 from training.data.vqa_media import HDR, SDR, Clip, expanded
-from training.data.vqa_sources import VqaTitle, drawn_titles, photo_titles, scene_titles
+from training.data.vqa_sources import Split, VqaTitle, drawn_titles, photo_titles, scene_titles
 from training.data.vqa_versions import MODELS, Pair, graded_pair, shot_context
 
 SEED = 4242
@@ -63,10 +63,10 @@ class Case:
     """A shot's pair -> its frames in nits, after an encoder."""
 
 
-def videos(data: Path) -> list[Video]:
-    """Every video, in an order that mixes origins."""
+def videos(data: Path, split: Split) -> list[Video]:
+    """Every video of the split, in an order that mixes origins."""
     titles = [*photo_titles(data, PHOTO_SHOTS, SEED), *scene_titles(SCENES, SEED), *drawn_titles(DRAWN, SEED)]
-    held_out = [title for title in titles if title.split == "test"]
+    held_out = [title for title in titles if title.split == split]
     shots: dict[str, list[VqaTitle]] = defaultdict(list)
     for title in held_out:
         shots[_series(title)].append(title)

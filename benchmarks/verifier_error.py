@@ -43,6 +43,7 @@ from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
 from toolchain.files import write_atomic
 from training.data.vqa_media import SDR, Clip
+from training.data.vqa_sources import Split
 
 MEASURED = range(6)
 """Frames of each shot that gates measure; the judging network sees all."""
@@ -77,9 +78,9 @@ _ROWS = TypeAdapter(list[Row])
 # Measuring
 
 
-def measure(data: Path, work: Path, limit: int | None) -> None:
+def measure(data: Path, work: Path, split: Split, limit: int | None) -> None:
     """Every case of every video, one JSON file a video; those that are there are kept."""
-    found = videos(data)[:limit]
+    found = videos(data, split)[:limit]
     for number, video in enumerate(found):
         path = work / f"{video.name}.json"
         if not path.exists():
@@ -315,6 +316,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     measuring = commands.add_parser("measure")
     measuring.add_argument("--data", type=Path, required=True, help="the development data's folder")
+    measuring.add_argument("--split", choices=("validation", "test"), default="test")
     measuring.add_argument("--limit", type=int, help="stop after so many videos")
     reporting = commands.add_parser("report")
     reporting.add_argument("--out", type=Path)
@@ -322,7 +324,7 @@ def main() -> None:
         command.add_argument("--work", type=Path, required=True, help="where cases are kept")
     options = parser.parse_args()
     if options.command == "measure":
-        measure(options.data, options.work, options.limit)
+        measure(options.data, options.work, options.split, options.limit)
     else:
         report(options.work, options.out)
 
