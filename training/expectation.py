@@ -208,6 +208,7 @@ def loss_of(network: ExpectationNetwork, data: Examples, rows: Tensor, config: E
 
 def train(config: ExpectationConfig, folders: Sequence[Path], out: Path, emit: Emit) -> Path:
     """Train to the end, or on from where an earlier run stopped; returns the weights' path."""
+    out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     data = examples(folders, emit)
