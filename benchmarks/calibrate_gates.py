@@ -1,5 +1,6 @@
 """Calibrates the gates: what they say of good results and of known damage, on clips that limits may be set on and on
-clips that are held out; proposes limits and prints the tables of docs/gates.md.
+clips that are held out; proposes limits, prints the tables of docs/gates.md and the block `calibration` of
+configs/gates/default.yaml.
 
 Run from the repository root: `python -m benchmarks.calibrate_gates DATA --out docs/benchmarks/gates.json`. DATA is
 the folder of the development data. A run that is broken off goes on where it stopped. Coded pictures are kept below
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import yaml
 
 from analysis.vqa.registry import GATES
-from analysis.vqa.spec import Limits, load_limits
+from analysis.vqa.spec import Calibration, Limits, load_limits
 from benchmarks.damage import figures
 from benchmarks.damage.clips import entries
 from benchmarks.damage.coding import SETTINGS
@@ -46,7 +48,7 @@ def report(rows: list[Measured], limits: Limits) -> dict[str, Any]:
     better = {spec.name: spec.gate_direction for spec in GATES}
     return {
         "clips": {split: sorted({r.clip for r in rows if SPLITS[r.held_out] == split}) for split in SPLITS},
-        "clips_sha256": figures.clips_digest(rows),
+        "clips_sha256": figures.clips_digest(),
         "values_sha256": figures.values_digest(rows),
         "encoders": {name: {"codec": codec, **options} for name, (codec, options) in SETTINGS.items()},
         "limits": limits.model_dump(mode="json"),
@@ -102,27 +104,27 @@ def _damage(rows: list[Measured], split: str, limits: Limits) -> list[dict[str, 
     return table
 
 
-def calibration_block(content: dict[str, Any]) -> dict[str, Any]:
+def calibration_of(content: dict[str, Any]) -> Calibration:
     """What a file of limits says of the run that they come from."""
     clean, caught = content["clean"], content["caught"]
-    return {
-        "command": content["command"],
-        "date": content["date"],
-        "version": content["versions"]["sdr2hdr-agent"],
-        "commit": content["commit"],
-        "encoders": list(content["encoders"]),
-        "clips": {split: len(content["clips"][split]) for split in SPLITS},
-        "clips_sha256": content["clips_sha256"],
-        "values_sha256": content["values_sha256"],
-        "false_alarm_percent": {split: clean[split]["cells_failed"]["percent"] for split in SPLITS},
-        "good_results_rejected_percent": {split: clean[split]["results_rejected"]["percent"] for split in SPLITS},
-        "medium_caught_by_own_gate_percent": {split: caught[split]["medium"]["own"]["percent"] for split in SPLITS},
-        "medium_caught_percent": {split: caught[split]["medium"]["any_gate"]["percent"] for split in SPLITS},
-    }
+    return Calibration(
+        command=content["command"],
+        date=content["date"],
+        version=content["versions"]["sdr2hdr-agent"],
+        commit=content["commit"],
+        encoders=tuple(content["encoders"]),
+        clips={split: len(content["clips"][split]) for split in SPLITS},
+        clips_sha256=content["clips_sha256"],
+        values_sha256=content["values_sha256"],
+        false_alarm_percent={split: clean[split]["cells_failed"]["percent"] for split in SPLITS},
+        good_results_rejected_percent={split: clean[split]["results_rejected"]["percent"] for split in SPLITS},
+        medium_caught_by_own_gate_percent={split: caught[split]["medium"]["own"]["percent"] for split in SPLITS},
+        medium_caught_percent={split: caught[split]["medium"]["any_gate"]["percent"] for split in SPLITS},
+    )
 
 
 def main() -> None:
-    """Measure, print the tables as Markdown, write the JSON."""
+    """Measure, print the tables as Markdown and the block for the file of limits, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/gates.json"))
@@ -139,8 +141,9 @@ def main() -> None:
         **describe_machine(),
         **report(rows, limits),
     }
-    write_report(asked.out, {**content, "calibration": calibration_block(content)})
-    sys.stdout.write("\n".join(every_table(rows, limits)) + "\n")
+    write_report(asked.out, content)
+    block = {"calibration": calibration_of(content).model_dump(mode="json")}
+    sys.stdout.write("\n".join([*every_table(rows, limits), yaml.safe_dump(block, sort_keys=False, width=118)]))
 
 
 if __name__ == "__main__":

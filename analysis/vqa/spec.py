@@ -82,6 +82,28 @@ def judge_controls(
     )
 
 
+class Calibration(BaseModel):
+    """The run of benchmarks/calibrate_gates.py that a file's limits come from; it prints this block.
+
+    Percentages are of calibration clips and of clips that were held out, by those names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: str
+    date: str
+    version: str
+    commit: str
+    encoders: tuple[str, ...]
+    clips: dict[str, int]
+    clips_sha256: str = Field(description="of the list of clips and which are held out, first 16 digits")
+    values_sha256: str = Field(description="of every value that was measured, first 16 digits")
+    false_alarm_percent: dict[str, float] = Field(description="of (good result, gate) pairs, those where it fails")
+    good_results_rejected_percent: dict[str, float] = Field(description="by any gate")
+    medium_caught_by_own_gate_percent: dict[str, float]
+    medium_caught_percent: dict[str, float] = Field(description="of damage of medium strength, by any gate")
+
+
 class Limits(BaseModel):
     """The worst value each gate lets pass, named as the gate; unit and better side stand in the registry.
 
@@ -113,7 +135,7 @@ class Limits(BaseModel):
     harm: float = Field(gt=0, le=100)
     selection_noise: float = Field(ge=0)
     acceptance_noise: float = Field(ge=0)
-    calibration: str = Field(default="", description="the run these limits come from: command, commit, clips, date")
+    calibration: Calibration | None = Field(default=None, description="the run that these limits come from")
 
 
 def load_limits(path: Path | None = None) -> Limits:

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.vqa.spec import DO_NOTHING, Limits
 from analysis.vqa.verdict import BASELINE_GATES
+from benchmarks.damage.clips import entries
 from benchmarks.damage.kinds import DAMAGES, GAIN, STRENGTHS, Damage, Strength
 from benchmarks.damage.renditions import MASTER
 from benchmarks.damage.suite import Measured, failed_gates, worse_than_nothing
@@ -243,9 +244,9 @@ def rounded(value: float, up: bool) -> float:
 # Identity
 
 
-def clips_digest(rows: Sequence[Measured]) -> str:
+def clips_digest() -> str:
     """Of the names of the clips and which are held out."""
-    names = sorted({(row.clip, row.held_out) for row in rows})
+    names = [(entry.kind, entry.name, held_out) for entry, held_out in entries()]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
 

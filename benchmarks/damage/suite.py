@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,34 +86,34 @@ def _digest(files: list[Path], more: str = "") -> str:
 
 
 def _measure(clip: Clip, index: int, coded: _Coded) -> Iterator[Measured]:
-    good = {name: rendition(clip, name) for name in renditions_of(clip)}
-    for name, result in good.items():
+    good = cache(partial(rendition, clip))
+    for name in renditions_of(clip):
         for encoder in CLEAN_ENCODERS:
-            outputs = coded(result, f"{name}-{encoder}", encoder)
+            outputs = coded(partial(good, name), f"{name}-{encoder}", encoder, FRAMES)
             yield _judged(clip, "clean", name, "", name, encoder, outputs)
     base = BASES[index % len(BASES)]
     for number, damage in enumerate(DAMAGES):
-        if (damage.name in RARE or (index + number) % WAYS == 0) and _suits(clip, good[base], damage):
-            yield from _damaged(clip, damage, base, good[base], coded)
+        if (damage.name in RARE or (index + number) % WAYS == 0) and _suits(clip, good(base), damage):
+            yield from _damaged(clip, damage, base, good(base), coded)
 
 
 def _damaged(clip: Clip, damage: Damage, base: str, good: Rendition, coded: _Coded) -> Iterator[Measured]:
     for name in STRENGTHS:
-        result = _apply(clip, damage, good, damage.strength(name))
-        if damage.coded:
-            key = f"{damage.name.replace(' ', '_')}-{damage.strength(name):g}-{base}"
-            outputs = coded(result, key, DAMAGE_ENCODER)
-        else:
-            outputs = result
+        result = partial(_apply, clip, damage, good, damage.strength(name))
+        key = f"{damage.name.replace(' ', '_')}-{damage.strength(name):g}-{base}"
+        outputs = coded(result, key, DAMAGE_ENCODER, _frames(damage)) if damage.coded else result()
         yield _judged(clip, "damage", damage.name, name, base, DAMAGE_ENCODER if damage.coded else "none", outputs)
 
 
 def _apply(clip: Clip, damage: Damage, good: Rendition, strength: float) -> Rendition:
-    frames = FRAMES if damage.moving else STILL_FRAMES
     return tuple(
-        tuple(damage.apply(good[s][n], _place(clip, good, s, n), strength) for n in range(frames))
+        tuple(damage.apply(good[s][n], _place(clip, good, s, n), strength) for n in range(_frames(damage)))
         for s in range(len(good))
     )
+
+
+def _frames(damage: Damage) -> int:
+    return FRAMES if damage.moving else STILL_FRAMES
 
 
 def _suits(clip: Clip, good: Rendition, damage: Damage) -> bool:
@@ -126,18 +127,18 @@ def _place(clip: Clip, good: Rendition, shot: int, frame: int) -> Place:
 
 
 class _Coded:
-    """Videos through an encoder and back, kept in a folder."""
+    """Videos through an encoder and back, kept in a folder; made only where they are not there."""
 
     def __init__(self, folder: Path):
         self._folder = folder
 
-    def __call__(self, result: Rendition, key: str, encoder: Encoder) -> Rendition:
+    def __call__(self, make: Callable[[], Rendition], key: str, encoder: Encoder, per_shot: int) -> Rendition:
         path = self._folder / f"{key}.mkv"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode([frame for shot in result for frame in shot], encoder))
-        frames = iter(decode(path.read_bytes()))
-        return tuple(tuple(next(frames) for _ in shot) for shot in result)
+            path.write_bytes(encode([frame for shot in make() for frame in shot], encoder))
+        frames = decode(path.read_bytes())
+        return tuple(tuple(frames[first : first + per_shot]) for first in range(0, len(frames), per_shot))
 
 
 def _judged(
