@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from agent.parallel import in_order
 from agent.workspace import Workspace
-from analysis.vqa.display import CLIP_FRAMES
 from analysis.vqa.spec import FramePair, HdrFormat, Image, output_nits, source_nits
 from analysis.vqa.view import SourceView
 from toolchain.color.transfer import REFERENCE_WHITE_NITS, pq_eotf, pq_eotf_inverse
+from toolchain.errors import InputError
 from toolchain.models.spec import Picture, PixelFunction, ShotContext
-from toolchain.video.decode import Filters, decode_frames
+from toolchain.video.decode import Filters, decode_frames, pts_of
 from toolchain.video.facts import ColorInterpretation, VideoFacts
 from toolchain.video.picture import load_signal, rgb_signal
 from toolchain.video.shots import Shot
@@ -102,29 +102,41 @@ class Window:
         return self.measured_end is None or number < self.measured_end
 
 
-def choose_windows(shots: Sequence[Shot], count: int, length: int, key_frames: Sequence[int]) -> list[Window]:
-    """At most `count` windows over the shots: `length` frames to measure, up to a clip of the judging network.
+def choose_windows(
+    shots: Sequence[Shot], count: int, length: int, key_frames: Sequence[int], shown: int = 0
+) -> list[Window]:
+    """At most `count` windows over the shots: `length` frames to measure, and up to `shown` to read.
 
     Windows begin at key frames of the output where a shot has one, so that a decoder reaches them at once, and never
-    cross a cut. Adjacent shots are taken in pairs, so that a jump at their cut is seen.
+    cross a cut. What two windows measure never overlaps, and a window is cut short only where its shot has no room
+    for a whole one. Adjacent shots are taken in pairs, so that a jump at their cut is seen.
     """
     per_shot = max(1, count // len(shots))
     chosen = shots if len(shots) <= count else [shots[i] for i in _spread_pairs(len(shots), count)]
     windows = []
     for shot in chosen:
-        inside = [frame for frame in key_frames if shot.start_frame <= frame < shot.end_frame]
-        starts = inside or [shot.start_frame]
+        starts = _starts(shot, length, key_frames)
         picks = np.linspace(0, len(starts) - 1, min(per_shot, len(starts))).round().astype(int)
         windows += [
             Window(
                 shot.index,
                 starts[i],
-                min(starts[i] + max(length, CLIP_FRAMES), shot.end_frame),
+                min(starts[i] + max(length, shown), shot.end_frame),
                 min(starts[i] + length, shot.end_frame),
             )
             for i in sorted(set(picks))
         ]
     return windows
+
+
+def _starts(shot: Shot, length: int, key_frames: Sequence[int]) -> list[int]:
+    """Key frames of the shot that leave room for a whole window, `length` or more apart; else where it begins."""
+    starts: list[int] = []
+    for frame in key_frames:
+        fits = shot.start_frame <= frame <= shot.end_frame - length
+        if fits and (not starts or frame >= starts[-1] + length):
+            starts.append(frame)
+    return starts or [shot.start_frame]
 
 
 def _spread_pairs(total: int, count: int) -> list[int]:
@@ -144,12 +156,23 @@ class Compared:
     filters: Filters = ()
 
     def signals(self, window: Window, color: ColorInterpretation) -> Iterator[tuple[int, Image]]:
-        """(frame number, R'G'B' signal at working size) of the window's frames."""
+        """(frame number, R'G'B' signal at working size) of the window's frames. Raises InputError where one lacks."""
         start, last = int(self.pts[window.start]), int(self.pts[window.end - 1])
         # Windows are read side by side, so one thread each; a second one would decode frames ahead that nobody wants.
         frames = decode_frames(self.path, self.video, self.filters, start_pts=start, end_pts=last + 1, thread_count=1)
-        for offset, frame in enumerate(frames):
-            yield window.start + offset, rgb_signal(frame, color, WORKING_WIDTH, WORKING_HEIGHT)
+        number = window.start - 1
+        for number, frame in enumerate(frames, start=window.start):
+            if pts_of(frame) != self.pts[number]:
+                raise self._lost(number)
+            yield number, rgb_signal(frame, color, WORKING_WIDTH, WORKING_HEIGHT)
+        if number != window.end - 1:
+            raise self._lost(number + 1)
+
+    def _lost(self, number: int) -> InputError:
+        return InputError(
+            f"{self.path} is damaged at frame {number} of {len(self.pts)}: the file lists a picture that does not "
+            "decode; copy it again"
+        )
 
 
 def hdr_color(video: VideoFacts) -> ColorInterpretation:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import cv2
 
-from agent.frames import choose_windows
 from agent.requests import scan_request
 from agent.tasks.messages import VerifyRequest
 from agent.tasks.scan import scan
@@ -58,8 +57,7 @@ def verify_cpu_s(clip: Path, output: Path, profile: Profile, work: Path) -> dict
     started = _cpu_s()
     sides = Sides(request)
     judge = Judge(load_limits(), judge_controls("file", controls, structure=profile.verify.structure))
-    how = profile.verify
-    for pair in sides.pairs(choose_windows(sides.scan.shots, how.windows, how.frames_per_window, sides.key_frames)):
+    for pair in sides.pairs(sides.windows):
         judge.add(pair)
     judge_candidate("file", judge, "verify")
     total = _cpu_s() - started

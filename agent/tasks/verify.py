@@ -15,6 +15,8 @@ from agent.report.collect import Recorder, choose_frames, save_report_evidence
 from agent.tasks.messages import VerifyRequest
 from agent.workspace import Workspace
 from analysis.schema import Verdict
+from analysis.vqa.display import CLIP_FRAMES
+from analysis.vqa.registry import stage_metrics
 from analysis.vqa.spec import FramePair, HdrFormat, judge_controls, load_limits
 from analysis.vqa.verdict import verify_pairs
 from toolchain.errors import InputError
@@ -31,9 +33,7 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
     """Raises InputError where the two files cannot be held against each other (`agent.comparable`)."""
     sides = Sides(request)
     recorder = Recorder(sides.time_s) if request.evidence else None
-    pairs = sides.pairs(
-        choose_windows(sides.scan.shots, request.how.windows, request.how.frames_per_window, sides.key_frames)
-    )
+    pairs = sides.pairs(sides.windows)
     controls = judge_controls(
         request.model_id,
         request.controls,
@@ -76,6 +76,13 @@ class Sides:
         )
         self._output = Compared(self.request.output, output, output_pts, align_filters(facts, made))
         self._format: HdrFormat = _FORMAT_OF_HDR[output.hdr]
+
+    @property
+    def windows(self) -> list[Window]:
+        """What is judged. Frames beyond those to measure are read only where a metric wants whole clips."""
+        how = self.request.how
+        shown = CLIP_FRAMES if any(metric.meter for metric in stage_metrics("verify")) else 0
+        return choose_windows(self.scan.shots, how.windows, how.frames_per_window, self.key_frames, shown)
 
     @cached_property
     def _masks(self) -> dict[int, NDArray[np.float32] | None]:

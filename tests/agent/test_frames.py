@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +36,33 @@ def shots_of(lengths: list[int]) -> list[Shot]:
     st.integers(1, 12),
     st.integers(2, 16),
     st.sets(st.integers(0, 3000)),
+    st.sampled_from([0, 32]),
 )
-def test_windows_stay_inside_their_shots(lengths: list[int], count: int, length: int, keys: set[int]) -> None:
+def test_windows_stay_inside_their_shots(
+    lengths: list[int], count: int, length: int, keys: set[int], shown: int
+) -> None:
     shots = shots_of(lengths)
-    windows = choose_windows(shots, count, length, sorted(keys))
+    windows = choose_windows(shots, count, length, sorted(keys), shown)
     assert 1 <= len(windows) <= max(count, 2)
-    assert len(set(windows)) == len(windows)
+    for before, after in pairwise(windows):
+        assert before.measured_end is not None and before.measured_end <= after.start
     for window in windows:
         shot = shots[window.shot]
         assert shot.start_frame <= window.start < window.end <= shot.end_frame
-        assert window.end - window.start <= length
+        measured = [number for number in range(window.start, window.end) if window.measures(number)]
+        assert len(measured) == min(length, shot.end_frame - shot.start_frame)
+        assert window.end - window.start <= max(length, shown)
+
+
+def test_windows_of_a_file_of_key_frames_alone_lie_apart() -> None:
+    windows = choose_windows(shots_of([40]), 6, 12, range(40), shown=32)
+    assert [(window.start, window.measured_end, window.end) for window in windows] == [
+        (0, 12, 32),
+        (12, 24, 40),
+        (24, 36, 40),
+    ]
+    short = choose_windows(shots_of([5]), 6, 12, range(5), shown=32)
+    assert [(window.start, window.end) for window in short] == [(0, 5)]
 
 
 def test_windows_begin_at_key_frames_and_see_both_sides_of_cuts() -> None:
