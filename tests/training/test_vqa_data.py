@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from analysis.vqa.colorvideovdp import available
 from analysis.vqa.display import CLIP_FRAMES
 from tests.shared_data import shared_data
 from toolchain.color.transfer import bt1886_eotf_inverse, pq_eotf, pq_eotf_inverse
@@ -19,8 +20,10 @@ from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from training.data.vqa_damages import DAMAGES, STRENGTHS, damaged
 from training.data.vqa_data import VqaDataConfig, build, build_from_yaml, load
+from training.data.vqa_jod import jod_losses
 from training.data.vqa_labels import LabelMap, Reference, label_luma
 from training.data.vqa_media import BT709, HDR, SDR, Clip, Medium, expanded
+from training.data.vqa_shards import stored
 from training.data.vqa_sources import drawn_titles, photo_titles, scene_titles, split_of
 from training.data.vqa_versions import BASE, MODELS, Plan, plans
 
@@ -208,6 +211,24 @@ def test_a_label_needs_all_of_its_errors() -> None:
     chosen = [some.wanted("x", f"title-{index}", "train") for index in range(400)]
     assert 150 < sum(chosen) < 250
     assert all(some.wanted("x", f"title-{index}", "test") for index in range(40))
+
+
+def test_jod_sees_noise_in_the_key_picture_and_flicker_in_motion() -> None:
+    if reason := available():
+        pytest.skip(reason)
+    rng = np.random.default_rng(0)
+    scene = np.kron(rng.random((8, 14, 3), np.float32), np.ones((32, 32, 1), np.float32)) * 0.4 + 0.2
+    small = scene[::4, ::4]
+    small = np.pad(small, ((0, 72 - small.shape[0]), (0, 128 - small.shape[1]), (0, 0)), mode="edge")
+    still = np.repeat(small[None], CLIP_FRAMES, axis=0)
+    beat = np.where(np.arange(CLIP_FRAMES) % 2, 1.06, 0.94).astype(np.float32)[:, None, None, None]
+    noisy = scene + 0.03 * rng.standard_normal(scene.shape, np.float32)
+    key, motion = stored(np.stack([scene, noisy, scene])), stored(np.stack([still, still, still * beat]))
+    master, grainy, flickering = jod_losses(key, motion)
+    assert master == {"jod_loss_key": 0.0, "jod_loss_motion": 0.0}
+    assert grainy["jod_loss_key"] > 0.3
+    assert grainy["jod_loss_motion"] == flickering["jod_loss_key"] == 0.0
+    assert flickering["jod_loss_motion"] > 1.0
 
 
 # Media

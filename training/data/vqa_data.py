@@ -21,8 +21,19 @@ from analysis.vqa.display import CLIP_FRAMES, key_picture, motion_picture
 from toolchain.errors import UsageError
 from toolchain.files import disk_errors, write_atomic
 from training.data.itm_sources import CREDITS
+from training.data.vqa_jod import JOD_ERRORS, check, jod_losses
 from training.data.vqa_labels import RAW, LabelMap, Reference, label_luma
-from training.data.vqa_shards import MANIFEST, Row, VqaData, load, read_rows, stored, write_rows, write_title
+from training.data.vqa_shards import (
+    MANIFEST,
+    Row,
+    VqaData,
+    load,
+    read_part,
+    read_rows,
+    stored,
+    write_rows,
+    write_title,
+)
 from training.data.vqa_sources import VqaTitle, drawn_titles, photo_titles, scene_titles
 from training.data.vqa_versions import BASE, graded_pair, plans, rendered
 from training.recipe import load_recipe
@@ -75,6 +86,8 @@ def build(
     and there are none, or where `folder` was begun with another configuration.
     """
     stamp = _stamp(config)
+    if any(not how.of.keys().isdisjoint(JOD_ERRORS) for how in config.labels.values()):
+        check()
     titles = _titles(config, data_folder)
     _claim(folder, stamp)
     for order, title in enumerate(titles):
@@ -161,11 +174,26 @@ def _make(title: VqaTitle, order: int, config: VqaDataConfig, folder: Path) -> N
 
 
 def _label_anew(title: VqaTitle, config: VqaDataConfig, folder: Path) -> None:
-    """Labels by the maps of this configuration: maps may change without a picture being made again."""
+    """The slow errors where they are wanted and not there yet, then labels by the maps of this configuration.
+
+    Maps may change without a picture being made again.
+    """
     rows = read_rows(folder, title.split, title.name)
-    labelled = _labelled(rows, config)
+    measured = _with_jod(rows, folder) if _wants_jod(rows[0], config) else rows
+    labelled = _labelled(measured, config)
     if labelled != rows:
         write_rows(folder, labelled)
+
+
+def _wants_jod(row: Row, config: VqaDataConfig) -> bool:
+    wanted = [how for name, how in config.labels.items() if how.wanted(name, row.title, row.split)]
+    return any(not how.of.keys().isdisjoint(JOD_ERRORS) for how in wanted) and JOD_ERRORS[0] not in row.raw
+
+
+def _with_jod(rows: list[Row], folder: Path) -> list[Row]:
+    key, motion = (read_part(folder, rows[0].split, rows[0].title, part) for part in ("key", "motion"))
+    losses = jod_losses(key, motion)
+    return [replace(row, raw={**row.raw, **loss}) for row, loss in zip(rows, losses, strict=True)]
 
 
 def _labelled(rows: list[Row], config: VqaDataConfig) -> list[Row]:

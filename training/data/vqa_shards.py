@@ -133,15 +133,24 @@ class VqaData:
         return self._part(row, "motion")
 
     def _part(self, row: Row, part: Part) -> NDArray[np.uint16]:
-        path = self.folder / row.split / f"{row.title}.{part}.npy"
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path} is not a readable array ({error}): build the set again.") from error
-        due = (len(self.titles[row.title]), *SHAPES[part])
-        if array.dtype != np.uint16 or array.shape != due:
-            raise InputError(f"{path} holds {array.dtype}{array.shape}, uint16{due} is due: build the set again.")
+        array = read_part(self.folder, row.split, row.title, part)
+        if len(array) != len(self.titles[row.title]):
+            raise InputError(f"{row.title} has {len(array)} {part} arrays and other rows: build the set again.")
         return np.array(array[row.version])
+
+
+def read_part(folder: Path, split: str, title: str, part: Part) -> NDArray[np.uint16]:
+    """All versions of a title's key or motion pictures, left on disk until they are read; InputError if broken."""
+    path = folder / split / f"{title}.{part}.npy"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a readable array ({error}): build the set again.") from error
+    if array.dtype != np.uint16 or array.shape[1:] != SHAPES[part]:
+        raise InputError(
+            f"{path} holds {array.dtype}{array.shape}, uint16 of (V, *{SHAPES[part]}) is due: build the set again."
+        )
+    return array
 
 
 def load(folder: Path) -> VqaData:
