@@ -25,7 +25,7 @@ from analysis.vqa.spec import Calibration, Limits, load_limits
 from benchmarks.damage import figures
 from benchmarks.damage.clips import entries
 from benchmarks.damage.coding import SETTINGS
-from benchmarks.damage.figures import SPLITS
+from benchmarks.damage.figures import SPLITS, Share
 from benchmarks.damage.kinds import DAMAGES, STRENGTHS
 from benchmarks.damage.suite import Measured, run_clip
 from benchmarks.damage.tables import every_table
@@ -61,7 +61,7 @@ def report(rows: list[Measured], limits: Limits) -> dict[str, Any]:
             }
             for split in SPLITS
         },
-        "proposals": [vars(figures.propose(rows, name, better[name])) for name in figures.gate_names(rows)],
+        "proposals": [vars(figures.propose(rows, name, better[name])) for name in figures.damage_gates(rows)],
     }
 
 
@@ -73,11 +73,14 @@ def _clean(rows: list[Measured], split: str, limits: Limits) -> dict[str, Any]:
             "p50_p995_worst": figures.percentiles(catalogue, name, better[name]),
             "false_alarms": figures.false_alarms(catalogue, name, limits).as_json(),
         }
-        for name in figures.gate_names(rows)
+        for name in figures.damage_gates(rows)
     }
     return {
         "results_rejected": figures.rejected_outputs(catalogue, limits).as_json(),
         "cells_failed": figures.rejected_cells(catalogue, limits).as_json(),
+        "results_without_benefit": Share(
+            sum(figures.no_benefit(r, limits) for r in catalogue), len(catalogue)
+        ).as_json(),
         "masters_rejected": figures.rejected_outputs(masters, limits).as_json(),
         "gates": gates,
     }

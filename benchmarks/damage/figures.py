@@ -39,6 +39,11 @@ REFERENCE: dict[str, float] = {
 }
 """The limits proposed where the gates were specified. A gate that is not listed had none."""
 
+BENEFIT_GATES = frozenset({"harm"})
+"""They ask whether a result is nearer to a graded master than doing nothing, which good renditions are to different
+degrees: no damage, so no false alarm either. docs/vqa.md measures them against true masters; here they are counted
+beside the gain, and no limit is proposed for them."""
+
 CLEAN_PERCENTILE = 99.5
 CLEAN_MARGIN = 1.1
 DAMAGE_PERCENTILE = 5.0
@@ -86,15 +91,25 @@ def gate_names(rows: Sequence[Measured]) -> tuple[str, ...]:
     return tuple(gate["gate"] for gate in rows[0].gates)
 
 
+def damage_gates(rows: Sequence[Measured]) -> tuple[str, ...]:
+    """Those of them that look for damage."""
+    return tuple(name for name in gate_names(rows) if name not in BENEFIT_GATES)
+
+
 def value_of(row: Measured, name: str) -> float | None:
     """A gate's value; None where it was not measured."""
     return next(gate["value"] for gate in row.gates if gate["gate"] == name)
 
 
 def rejecting(row: Measured, limits: Limits) -> tuple[str, ...]:
-    """The gates that reject the result, as the verdict has it: doing nothing is excused what is the coding's."""
-    excused = BASELINE_GATES if row.what == DO_NOTHING else frozenset()
+    """The gates that find damage, as the verdict has it: doing nothing is excused what is the coding's."""
+    excused = BENEFIT_GATES | (BASELINE_GATES if row.what == DO_NOTHING else frozenset())
     return tuple(name for name in failed_gates(row, limits) if name not in excused)
+
+
+def no_benefit(row: Measured, limits: Limits) -> bool:
+    """Whether the gain, or a gate about benefit, turns the result away."""
+    return worse_than_nothing(row, limits) or bool(BENEFIT_GATES & set(failed_gates(row, limits)))
 
 
 def select(rows: Iterable[Measured], wanted: Callable[[Measured], bool]) -> list[Measured]:
@@ -117,7 +132,8 @@ def rejected_outputs(rows: Sequence[Measured], limits: Limits) -> Share:
 
 def rejected_cells(rows: Sequence[Measured], limits: Limits) -> Share:
     """(Result, gate) pairs in which the gate rejects."""
-    cells = sum(gate["state"] != "not_measured" for row in rows for gate in row.gates)
+    names = {gate["gate"] for row in rows for gate in row.gates} - BENEFIT_GATES
+    cells = sum(g["gate"] in names and g["state"] != "not_measured" for row in rows for g in row.gates)
     return Share(sum(len(rejecting(row, limits)) for row in rows), cells)
 
 
@@ -208,7 +224,7 @@ def propose(rows: Sequence[Measured], name: str, better: str) -> Proposal:
     of medium strength where clean results leave room.
 
     Worst clean: percentile 99.5 over calibration renditions of the catalogue, times 1.1. Damage: percentile 5 of the
-    medium strength of the damages whose first gate this is.
+    medium strength of the damages whose first gate this is. Without a reference: their geometric mean.
     """
     sign = -1.0 if better == "higher" else 1.0  # below, larger is always worse
     clean = percentiles(clean_rows(rows, SPLITS[0], masters=False), name, better)
@@ -219,10 +235,10 @@ def propose(rows: Sequence[Measured], name: str, better: str) -> Proposal:
         return Proposal(name, None, None if top is None else sign * top, reference, reference, overlap=False)
     worst = sign * clean[1]
     least = worst * CLEAN_MARGIN if worst >= 0 else worst / CLEAN_MARGIN
-    limit = least if reference is None else max(least, sign * reference)
-    if top is not None:
-        limit = max(min(limit, top), least)
     overlap = top is not None and top < least
+    limit = least if reference is None else max(least, sign * reference)
+    if top is not None and not overlap:
+        limit = min(limit, top) if reference is not None else sign * float(np.sqrt(least * top))
     shown = None if top is None else sign * top
     return Proposal(name, clean[1], shown, reference, rounded(sign * limit, up=sign > 0), overlap)
 

@@ -10,10 +10,12 @@ from analysis.vqa.registry import GATES
 from analysis.vqa.spec import Limits
 from benchmarks.damage.figures import (
     SPLITS,
+    Share,
     catch,
     clean_rows,
+    damage_gates,
     false_alarms,
-    gate_names,
+    no_benefit,
     percentiles,
     propose,
     rejected_cells,
@@ -24,7 +26,7 @@ from benchmarks.damage.figures import (
     value_of,
 )
 from benchmarks.damage.kinds import DAMAGES, STRENGTHS
-from benchmarks.damage.suite import Measured, worse_than_nothing
+from benchmarks.damage.suite import Measured
 
 BETTER = {spec.name: spec.gate_direction for spec in GATES}
 
@@ -53,6 +55,8 @@ def totals(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
         groups = [clean_rows(rows, split, masters) for split in SPLITS]
         yield _row(f"{what}: results rejected by a gate", *(rejected_outputs(group, limits) for group in groups))
         yield _row(f"{what}: (result, gate) cells that fail", *(rejected_cells(group, limits) for group in groups))
+        turned_away = (Share(sum(no_benefit(row, limits) for row in group), len(group)) for group in groups)
+        yield _row(f"{what}: results turned away for want of benefit", *turned_away)
     for strength in STRENGTHS:
         caught = [total_caught(rows, strength, split, limits) for split in SPLITS]
         for key, how in (("own", "its own gate"), ("any_gate", "any gate"), ("verdict", "any gate, or the gain")):
@@ -64,7 +68,7 @@ def clean_by_gate(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
     yield from _head(
         "gate", "limit", *(f"{split}: {c}" for split in SPLITS for c in ("p50", "p99.5", "worst", "fails"))
     )
-    for name in gate_names(rows):
+    for name in damage_gates(rows):
         cells = []
         for split in SPLITS:
             group = clean_rows(rows, split, masters=False)
@@ -77,7 +81,7 @@ def clean_by_gate(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
 def clean_by_rendition(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
     """Who is rejected, by any gate and by the gain, and by which gates."""
     yield from _head(
-        "rendition", "encoder", *(f"{split}: {c}" for split in SPLITS for c in ("rejected", "by", "worse"))
+        "rendition", "encoder", *(f"{split}: {c}" for split in SPLITS for c in ("rejected", "by", "no benefit"))
     )
     clean = select(rows, lambda r: r.group == "clean")
     for what in dict.fromkeys(row.what for row in clean):
@@ -86,7 +90,7 @@ def clean_by_rendition(rows: Sequence[Measured], limits: Limits) -> Iterator[str
             for split in SPLITS:
                 group = [r for r in clean if (r.what, r.encoder, SPLITS[r.held_out]) == (what, encoder, split)]
                 by = [name for row in group for name in rejecting(row, limits)]
-                worse = sum(worse_than_nothing(row, limits) for row in group)
+                worse = sum(no_benefit(row, limits) for row in group)
                 named = ", ".join(f"{name} {by.count(name)}" for name in dict.fromkeys(by))
                 cells += [str(rejected_outputs(group, limits)), named, f"{worse}/{len(group)}"]
             yield _row(what, encoder, *cells)
@@ -130,7 +134,7 @@ def missed(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
 def limits_table(rows: Sequence[Measured], limits: Limits) -> Iterator[str]:
     """What the rule proposes beside what is in force."""
     yield from _head("gate", "clean p99.5", "medium damage p5", "reference", "proposed", "in force", "")
-    for name in gate_names(rows):
+    for name in damage_gates(rows):
         p = propose(rows, name, BETTER[name])
         numbers = (_number(value) for value in (p.clean, p.damaged, p.reference, p.limit, getattr(limits, name)))
         yield _row(name, *numbers, "clean and damaged overlap" if p.overlap else "")

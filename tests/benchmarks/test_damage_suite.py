@@ -150,11 +150,18 @@ def test_limits_are_rounded_to_let_pass():
 
 
 def _row(
-    group: str, what: str, value: float, strength: str = "", held_out: bool = False, clip: str = "a"
+    group: str,
+    what: str,
+    value: float,
+    strength: str = "",
+    held_out: bool = False,
+    clip: str = "a",
+    gate: str = "noise",
 ) -> Measured:
-    gate = {"gate": "noise", "state": "passed", "value": value, "unit": "ratio", "direction": "lower", "detail": ""}
+    direction = next(spec.gate_direction for spec in GATES if spec.name == gate)
+    result = {"gate": gate, "state": "passed", "value": value, "unit": "", "direction": direction, "detail": ""}
     base = what if group == "clean" else "spline"
-    return Measured(clip, held_out, group, what, strength, base, "x265", (gate,), (1.0, 0.5, 1.5))
+    return Measured(clip, held_out, group, what, strength, base, "x265", (result,), (1.0, 0.5, 1.5))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +179,25 @@ def test_the_rule_that_proposes_limits(clean, damaged, limit, overlap):
     rows += [_row("clean", "spline", 99.0, held_out=True), _row("damage", "noise", 0.0, "medium", held_out=True)]
     proposal = propose(rows, "noise", "lower")
     assert (proposal.limit, proposal.overlap) == (limit, overlap)
+
+
+def test_a_limit_without_a_reference_lies_between_clean_and_damaged():
+    rows = [_row("clean", "spline", 0.1, gate="sharpness")]
+    rows += [_row("damage", "blur", 0.44, "medium", gate="sharpness")]
+    assert propose(rows, "sharpness", "lower").limit == 0.22
+
+
+def test_higher_is_better_turns_the_rule_round():
+    rows = [_row("clean", "spline", 88.0, gate="structure_vmaf")]
+    rows += [_row("damage", "bent", 20.0, "medium", gate="structure_vmaf")]
+    assert propose(rows, "structure_vmaf", "higher").limit == 40.0
+
+
+def test_want_of_benefit_is_no_false_alarm():
+    row = _row("clean", "bt2446a", 99.0, gate="harm")
+    assert not figures.rejecting(row, load_limits())
+    assert figures.no_benefit(row, load_limits())
+    assert figures.rejected_cells([row], load_limits()).total == 0
 
 
 def test_a_gate_that_rejects_the_undamaged_result_catches_nothing():
