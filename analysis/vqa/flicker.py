@@ -24,11 +24,33 @@ TONE_RANGE = (-4.0, 8.0)
 
 
 @dataclass
+class _Curve:
+    """The tone curve of a window: each tone's gain in the first frame that has it."""
+
+    known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(TONE_BINS, np.bool_))
+    tones: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TONE_BINS))
+    gains: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TONE_BINS))
+
+    def learn(self, tone: Image, gain: Image) -> None:
+        low, high = TONE_RANGE
+        position = (tone - low) / (high - low)
+        count, tones = binned_mean(position, tone, TONE_BINS)
+        new = (count > 0) & ~self.known
+        if new.any():
+            gains = binned_mean(position, gain, TONE_BINS)[1]
+            self.tones[new], self.gains[new] = tones[new], gains[new]
+            self.known |= new
+
+    def at(self, tone: Image) -> Image:
+        return np.interp(tone, self.tones[self.known], self.gains[self.known]).astype(np.float32)
+
+
+@dataclass
 class _Window:
     """Running sums of the gain's deviation in each tile; nothing grows with the number of frames."""
 
-    curve: tuple[NDArray[np.floating], NDArray[np.floating]]
     last_number: int
+    curve: _Curve = field(default_factory=lambda: _Curve())
     frames: int = 0
     total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TILES[0] * TILES[1] + 1))
     squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(TILES[0] * TILES[1] + 1))
@@ -54,9 +76,9 @@ class FlickerGate:
     """Standard deviation over time of the log gain at equal source luminance, in the worst window of frames.
 
     The gain of a static curve moves with the picture (a lamp enters, the mean gain rises), so each pixel's gain is
-    held against the tone curve of the window's first frame: a static pointwise model scores 0 whatever moves.
-    `pick` reads the value from the spreads (tiles, whole frame last). Windows of one frame measure nothing, which
-    passes only where `absent` says why there is nothing to measure.
+    held against the window's tone curve, each tone's gain where it is first seen: a static pointwise model scores
+    next to 0 whatever moves, enters or fades in. `pick` reads the value from the spreads (tiles, whole frame last).
+    Windows of one frame measure nothing, which passes only where `absent` says why there is nothing to measure.
     """
 
     name: str
@@ -71,10 +93,11 @@ class FlickerGate:
         key = (view.shot, view.window)
         window = self._windows.get(key)
         if window is None:
-            window = self._windows[key] = _Window(_curve(tone, gain), view.number - 1)
+            window = self._windows[key] = _Window(view.number - 1)
         if view.number <= window.last_number:
             raise AgentError(f"Frame {view.number} came after {window.last_number}; frames of a window must rise.")
-        window.add(gain - np.interp(tone, *window.curve).astype(np.float32), view.number)
+        window.curve.learn(tone, gain)
+        window.add(gain - window.curve.at(tone), view.number)
 
     def result(self) -> GateResult:
         measured = {key: window for key, window in self._windows.items() if window.frames > 1}
@@ -99,13 +122,6 @@ def whole_frame(spread: NDArray[np.float64]) -> float:
 def tiles_p95(spread: NDArray[np.float64]) -> float:
     """The 95th percentile of the tiles' spreads."""
     return float(np.percentile(spread[:-1], 95))
-
-
-def _curve(tone: Image, gain: Image) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    low, high = TONE_RANGE
-    count, mean = binned_mean((tone - low) / (high - low), gain, TONE_BINS)
-    centres = low + (np.arange(TONE_BINS) + 0.5) * (high - low) / TONE_BINS
-    return centres[count > 0], mean[count > 0]
 
 
 def _make(pick: Callable[[NDArray[np.float64]], float]) -> MakeGate:

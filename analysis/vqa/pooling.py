@@ -41,7 +41,6 @@ class FrameGate:
     limit: float
     measure: Callable[[View], float | None]
     absent: str
-    detail: str = ""
     direction: GateDirection = "lower"
     _values: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
@@ -53,7 +52,7 @@ class FrameGate:
     def result(self) -> GateResult:
         if not self._values:
             return nothing_measured(self.name, self.unit, self.limit, self.absent, direction=self.direction)
-        return pooled(self.name, self.unit, self._values, self.limit, self.detail, self.direction)
+        return pooled(self.name, self.unit, self._values, self.limit, direction=self.direction)
 
 
 def pooled(
@@ -64,13 +63,17 @@ def pooled(
     detail: str = "",
     direction: GateDirection = "lower",
 ) -> GateResult:
-    """The worse quartile of the worst shot; `values`: (value, frame number) of each shot, at least one."""
+    """The worse quartile of the worst shot; `values`: (value, frame number) of each shot, at least one.
+
+    A value that is no number is worse than any number.
+    """
     sign = 1 if direction == "lower" else -1
-    badness, first = max(
-        (_upper_quartile([sign * value for value, _ in measured]), -shot) for shot, measured in values.items()
-    )
-    shot = -first
-    worst = sorted(values[shot], key=lambda item: (-sign * item[0], item[1]))[:MAX_NAMED_FRAMES]
+    ranked = {
+        shot: sorted((-sign * value if np.isfinite(value) else -np.inf, number) for value, number in measured)
+        for shot, measured in values.items()
+    }
+    badness, first = max((-frames[(len(frames) - 1) // 4][0], -shot) for shot, frames in ranked.items())
+    shot, worst = -first, ranked[-first][:MAX_NAMED_FRAMES]
     text = f"worst in shot {shot}" + (f"; {detail}" if detail else "")
     return judged(name, unit, sign * badness, limit, text, (number for _, number in worst), direction)
 
@@ -120,7 +123,3 @@ def nothing_measured(
     return GateResult(
         gate=name, state="not_measured", value=None, limit=limit, unit=unit, direction=direction, detail=missing
     )
-
-
-def _upper_quartile(values: list[float]) -> float:
-    return float(np.percentile(values, 75, method="higher"))

@@ -30,7 +30,8 @@ def change_log2(view: View) -> float | None:
     edges = coarse >= EDGE_PU**2
     if np.count_nonzero(edges) < max(MIN_EDGES_SHARE * edges.size, 1):
         return None
-    before = _mean(_energy(source), edges) / _mean(coarse, edges)
+    # Steps on both sides of a pixel may make an edge of it when seen coarsely, and leave it no slope of its own.
+    before = max(_mean(_energy(source), edges) / _mean(coarse, edges), 1e-6)
     after = _mean(_energy(mapped), edges) / max(_mean(_energy(_blurred(mapped)), edges), 1e-6)
     return 0.5 * float(np.clip(np.log2(max(after, 1e-6) / before), -20, 20))
 

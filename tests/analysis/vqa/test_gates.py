@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.vqa.pooling import pooled
 from analysis.vqa.registry import GATE_NAMES, GATES
 from analysis.vqa.spec import FramePair, JudgeControls, source_nits
 from analysis.vqa.view import luminance
 from tests.analysis.vqa import damage
 from tests.analysis.vqa.pictures import BT709, HEIGHT, WIDTH, Image, expanded, judged, pair, scene, skin_patch
+from toolchain.color.pu21 import pu21_decode
 
 
 def _film(change: Callable[[Image, int, int], Image], good: Callable[[Image], Image] = expanded) -> list[FramePair]:
@@ -206,3 +209,49 @@ def test_flat_frames_never_give_nan(source: float, output: float, size: tuple[in
     flat = [np.full((*size, 3), value, np.float32) for value in (source, output)]
     results = judged(pair(flat[0], flat[1], 0), pair(flat[0], flat[1], 1))
     assert all(gate.value is None or np.isfinite(gate.value) for gate in results.values())
+
+
+def _lamp(number: int) -> Image:
+    """A dark scene into which a lamp is carried."""
+    picture = scene() * np.float32(0.2)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    picture[((y - 40) ** 2 + (x - 60 - 4 * number) ** 2 < 400) & (number > 1)] = 180
+    return picture
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        _lamp,
+        lambda number: scene() * np.float32((number / 5) ** 2.4),
+        lambda number: scene() * np.float32((1 - number / 5) ** 2.4),
+    ],
+    ids=["a lamp comes in", "fade in", "fade out"],
+)
+def test_tones_that_come_or_go_do_not_flicker_under_a_static_curve(frame: Callable[[int], Image]):
+    gates = judged(*(pair(frame(number), expanded(frame(number)), number) for number in range(6)))
+    assert (gates["flicker"].value or 0) < 0.005
+    assert (gates["flicker_tile"].value or 0) < 0.02
+
+
+def test_flicker_is_seen_in_a_fade():
+    fade = [scene() * np.float32((number / 5) ** 2.4) for number in range(6)]
+    gates = judged(*(pair(one, expanded(one) * np.float32(1 + 0.1 * (-1) ** n), n) for n, one in enumerate(fade)))
+    assert gates["flicker"].state == gates["flicker_tile"].state == "failed"
+
+
+def test_a_stair_of_small_steps_has_a_sharpness():
+    """Seen coarsely the middle of the tread is an edge, and the only one; by itself it has no slope."""
+    units = np.full(101, 150.0)
+    units[49:52] += 10.3
+    units[52:] += 20.6
+    stair = np.broadcast_to(pu21_decode(units)[None, :, None], (40, 101, 3)).astype(np.float32)
+    assert judged(pair(stair, stair))["sharpness"].value is not None
+
+
+@pytest.mark.parametrize("direction", ["lower", "higher"])
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_shot_without_a_number_fails_wherever_it_stands(broken: int, direction: Literal["lower", "higher"]):
+    values = {shot: [(float("nan") if shot == broken else 1.0, shot)] for shot in (0, 1)}
+    result = pooled("banding", "CAMBI", values, 1.0, direction=direction)
+    assert (result.state, result.frames) == ("failed", (broken,))
