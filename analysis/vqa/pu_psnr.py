@@ -16,8 +16,8 @@ CEILING_DB = 60.0
 
 def psnr_db(view: View) -> float:
     """20 log10(256 / RMS difference of PU21 luma) of the down-mapped output and the source, dB, at most 60."""
-    difference = (view.mapped_pu - view.source_pu).ravel().astype(np.float64)
-    rms = float(np.sqrt(difference @ difference / difference.size))
+    # No dot product: BLAS sums in another order with another number of threads.
+    rms = float(np.sqrt(np.mean(np.square(view.mapped_pu - view.source_pu), dtype=np.float64)))
     return CEILING_DB if rms == 0 else min(float(20 * np.log10(PEAK_PU / rms)), CEILING_DB)
 
 
