@@ -32,6 +32,7 @@ STORED_STEPS = 1000
 
 _MAX_QUANTILES = 2 * STORED_STEPS + 2
 _MAX_FILE_BYTES = 1 << 20
+_MAX_VIDEOS = 1 << 40
 _SHIPPED = ("shipped", "percentiles.json")
 _REMEDY = "run `agent vqa calibrate DIR` again"
 
@@ -88,7 +89,7 @@ class PercentileMap(_Record):
     model_hash: Hash
     benchmark_hash: Hash
     preprocessing_hash: Hash
-    n: int = Field(ge=1, description="videos in the benchmark")
+    n: int = Field(ge=1, le=_MAX_VIDEOS, description="videos in the benchmark")
     scores: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=_MAX_QUANTILES)
     percentiles: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(min_length=1)
     thresholds: Thresholds = Thresholds()

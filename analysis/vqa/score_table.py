@@ -40,12 +40,13 @@ def read_table(path: Path, column: str = "score") -> ScoreTable:
 
     Raises InputError, with the line, for what cannot be read and for a value that is not a finite number.
     """
-    rows = [row for file in _files(path) for row in _rows(file)]
-    makers = ((str(row.get("model_hash") or ""), str(row.get("preprocessing_hash") or "")) for _, row in rows)
-    return ScoreTable(
-        values=tuple(_number(row.get(column), column, where) for where, row in rows),
-        makers=frozenset(maker for maker in makers if any(maker)),
-    )
+    values: list[float] = []
+    makers: set[tuple[str, str]] = set()
+    for file in _files(path):
+        for where, row in _rows(file):
+            values.append(_number(row.get(column), column, where))
+            makers.add((str(row.get("model_hash") or ""), str(row.get("preprocessing_hash") or "")))
+    return ScoreTable(tuple(values), frozenset(maker for maker in makers if any(maker)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -62,13 +63,13 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Each row with where it stands, for messages."""
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each row with where it stands, for messages; one at a time, so that a large file fills no memory."""
     read = _csv_rows if file.suffix.lower() == ".csv" else _json_rows
     try:
         if file.stat().st_size > _MAX_FILE_BYTES:
             raise InputError(f"{file} is over {_MAX_FILE_BYTES >> 20} MiB: give a file of scores")
-        return list(read(file))
+        yield from read(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} cannot be read as a file of scores: {error}") from error
 

@@ -245,3 +245,11 @@ def test_the_shipped_map_belongs_to_the_shipped_network() -> None:
     assert shipped_map(scale.model_hash, scale.preprocessing_hash) == scale
     assert scale.command.startswith("agent vqa calibrate ")
     assert "/" not in scale.command
+
+
+def test_a_map_of_more_videos_than_there_are_is_refused(tmp_path: Path) -> None:
+    stated = {**json.loads(made([1.0, 2.0]).model_dump_json()), "n": 10**400}
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps(stated))
+    with pytest.raises(UsageError, match="n: "):
+        load_map(path, MODEL, PREPROCESSING)

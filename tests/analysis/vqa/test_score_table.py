@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,13 @@ def test_missing_files_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no file of scores"):
         read_table(tmp_path)
     assert read_table(written(tmp_path / "empty.csv", "")).values == ()
+
+
+def test_a_large_file_fills_no_memory(tmp_path: Path) -> None:
+    file = written(tmp_path / "big.ndjson", ('{"score": 1, "note": "' + "x" * 1000 + '"}\n') * 2000)
+    tracemalloc.start()
+    try:
+        assert len(read_table(file).values) == 2000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
