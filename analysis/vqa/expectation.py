@@ -106,7 +106,7 @@ class TrainedExpectation:
         for number, (weight, bias) in enumerate(self.layers):
             x = weight @ x + bias
             if number + 1 < len(self.layers):
-                x = x / (1 + np.exp(-x))
+                x = x / (1 + np.exp(-np.maximum(x, -80)))  # beyond, float32 has no such number
         spread = np.exp(np.clip(x[TONES:], *LOG_SPREAD))
         return np.asarray(x[:TONES] * PU_SCALE, np.float32), np.asarray(spread * PU_SCALE, np.float32)
 

@@ -1,5 +1,7 @@
 """What a graded master is expected to be, and the gate and the gain that go by it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,12 @@ def test_a_network_is_read_from_safetensors_and_runs_its_layers():
     mean, spread = network(np.ones(SIGNATURE_SIZE, np.float32), np.ones(SIGNATURE_SIZE, np.float32))
     assert np.allclose(mean, 50)
     assert np.allclose(spread, 100)
+
+
+def test_a_picture_unlike_any_other_overflows_nothing():
+    far = np.full(SIGNATURE_SIZE, 1e4, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, spread = shipped_expectation()(far, -far)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(spread).all()
