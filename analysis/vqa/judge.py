@@ -22,7 +22,10 @@ Answer = TypeVar("Answer")
 
 
 class Judge:
-    """Takes frame pairs one by one and keeps a few numbers of each, never a picture.
+    """Takes frame pairs one by one and keeps a few numbers of each.
+
+    What looks at several frames keeps pictures, and how many does not depend on how long the video is: a clip of a
+    window, and on disk those that libvmaf reads at the end.
 
     Shots and windows may come in any order, the frames of one window in rising order. The same pairs give the same
     answers with any number of threads.

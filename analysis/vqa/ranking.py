@@ -37,40 +37,56 @@ class _Clip:
 
 
 @dataclass
+class _Window:
+    """Both sides of a window that is being read, its first frame's number, the exposure of doing nothing."""
+
+    first: int
+    mid_gain_ev: float
+    nothing: _Clip = field(default_factory=_Clip)
+    output: _Clip = field(default_factory=_Clip)
+
+
+@dataclass
 class RankingGain:
     """Score of the output less that of the source at the exposure asked for, one value a window, in points of 100.
 
     Takes every frame of a window, the ones that gates do not measure too; the first 32 count, fewer are continued by
-    the last one. One window's small pictures are in memory at a time, where windows come one after another.
+    the last one. Where no exposure was asked for, the source has the output's of the window's first frame throughout:
+    one that followed every frame would flicker. A window's small pictures, 10 MB, are in memory until its 32nd frame,
+    or till the end where it is shorter.
     """
 
-    _open: dict[tuple[int, int], tuple[_Clip, _Clip, int]] = field(default_factory=dict)
+    _open: dict[tuple[int, int], _Window] = field(default_factory=dict)
     _values: dict[Place, float] = field(default_factory=dict)
     _counts: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     _scorer: Scorer | None = None
 
     def add(self, view: View) -> None:
-        window = (view.shot, view.window)
-        self._counts[window] += 1
-        if self._counts[window] > CLIP_FRAMES:
+        place = (view.shot, view.window)
+        self._counts[place] += 1
+        if self._counts[place] > CLIP_FRAMES:
             return
-        nothing, output, _ = self._open.setdefault(window, (_Clip(), _Clip(), view.number))
-        nothing.add(view.reference.rgb)
-        output.add(view.output)
-        if self._counts[window] == CLIP_FRAMES:
-            self._score(window)
+        if place not in self._open:
+            self._open[place] = _Window(view.number, view.mid_gain_ev)
+        window = self._open[place]
+        window.nothing.add(view.of_source.exposed(window.mid_gain_ev, view.controls.peak_nits).rgb)
+        window.output.add(view.output)
+        if self._counts[place] == CLIP_FRAMES:
+            self._score(place)
 
     def values(self) -> dict[Place, float]:
         """Every window's gain; what is still open is closed."""
-        for window in sorted(self._open):
-            self._score(window)
+        for place in sorted(self._open):
+            self._score(place)
         return dict(self._values)
 
-    def _score(self, window: tuple[int, int]) -> None:
-        nothing, output, first = self._open.pop(window)
+    def _score(self, place: tuple[int, int]) -> None:
+        window = self._open.pop(place)
         self._scorer = self._scorer or Scorer()
-        before, after = (self._scorer.add_pictures(*window, *side.pictures()).score for side in (nothing, output))
-        self._values[(*window, first)] = after - before
+        before, after = (
+            self._scorer.add_pictures(*place, *side.pictures()).score for side in (window.nothing, window.output)
+        )
+        self._values[(*place, window.first)] = after - before
 
 
 GAIN = MetricSpec(
