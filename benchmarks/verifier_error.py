@@ -9,7 +9,7 @@ numbers at the limits in force, and the truth from the reference metrics.
 
 Truth. A result is truly better (worse) than doing nothing where PU21-PSNR and ColorVideoVDP against the master both
 say so by more than what is seen: 0.5 dB and 0.1 JOD. Where they do not agree, or nothing is seen, the truth is not
-known, and the case counts neither way.
+known, and the case counts neither way. Intervals resample pictures, not cases (benchmarks.picture_share).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from analysis.schema import GateResult
+from analysis.vqa import ranking
 from analysis.vqa.bilivqa import Scorer, model_hash
 from analysis.vqa.colorvideovdp import jod
 from analysis.vqa.display import CLIP_FRAMES, key_picture, motion_picture
@@ -36,8 +37,8 @@ from analysis.vqa.pooling import judged
 from analysis.vqa.registry import stage_metric
 from analysis.vqa.spec import FramePair, Image, JudgeControls, Limits, load_limits
 from analysis.vqa.verdict import decide, gain_of, judge_candidate
-from benchmarks.damage.figures import Share
 from benchmarks.machine import describe_machine, write_report
+from benchmarks.picture_share import PictureShare
 from benchmarks.verifier_cases import Case, Video, cases, videos
 from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
@@ -169,7 +170,7 @@ class Judged:
 
 
 def judged_rows(work: Path) -> list[Judged]:
-    """Every stored case under the limits in force; the judging network's gain is taken anew from the pictures."""
+    """Every stored case under the limits in force."""
     limits = load_limits()
     found: list[Judged] = []
     for path in sorted(work.glob("*.json")):
@@ -177,10 +178,7 @@ def judged_rows(work: Path) -> list[Judged]:
         nothing = next(row for row in rows if row.kind == "nothing")
         for row in rows:
             gates = [_at_limit(gate, limits) for gate in row.gates]
-            units = row.units | {"ranking_gain": _ranking_gain(work / "clips", row)}
-            outcome, _ = decide(
-                "file", gates, gain_of(np.array(units[stage_metric("verify").name]), limits), "verify"
-            )
+            outcome, _ = decide("file", gates, gain_of(np.array(_accepted_by(row, work)), limits), "verify")
             found.append(
                 Judged(
                     row,
@@ -205,6 +203,12 @@ def _truth(row: Row, nothing: Row) -> str:
     if decibels > TIE_DB and jods > TIE_JOD:
         return "better"
     return "worse" if decibels < -TIE_DB and jods < -TIE_JOD else "unknown"
+
+
+def _accepted_by(row: Row, work: Path) -> list[float]:
+    """The acceptance metric of each shot; that of the judging network is taken anew, by the weights that ship."""
+    name = stage_metric("verify").name
+    return _ranking_gain(work / "clips", row) if name == ranking.GAIN.name else row.units[name]
 
 
 def _ranking_gain(clips: Path, row: Row) -> list[float]:
@@ -254,10 +258,14 @@ def _errors(listed: Sequence[Judged]) -> dict[str, object]:
     return {
         "cases": len(listed),
         "unknown": len(listed) - len(worse) - len(better),
-        "false_accepts": Share(sum(each.outcome == "accept" for each in worse), len(worse)).as_json(),
-        "false_rejects": Share(sum(each.outcome != "accept" for each in better), len(better)).as_json(),
-        "better_called_reject": Share(sum(each.outcome == "reject" for each in better), len(better)).as_json(),
+        "false_accepts": _share(worse, lambda each: each.outcome == "accept"),
+        "false_rejects": _share(better, lambda each: each.outcome != "accept"),
+        "better_called_reject": _share(better, lambda each: each.outcome == "reject"),
     }
+
+
+def _share(listed: Sequence[Judged], counts: Callable[[Judged], bool]) -> dict[str, float]:
+    return PictureShare.of((each.row.picture, counts(each)) for each in listed).as_json()
 
 
 def delivered(found: Sequence[Judged]) -> dict[str, object]:
@@ -266,21 +274,22 @@ def delivered(found: Sequence[Judged]) -> dict[str, object]:
     for each in found:
         if each.row.kind == "model":
             videos_of[each.row.video].append(each)
-    truths: list[str] = []
-    missed = chances = 0
+    found_first: list[Judged] = []
+    chances: list[tuple[str, bool]] = []
     for listed in videos_of.values():
         order = sorted((each for each in listed if each.passed_gates), key=lambda each: -each.selection)[:ATTEMPTS]
-        first = next((each for each in order if each.outcome == "accept"), None)
-        chances += any(each.truth == "better" for each in listed)
-        missed += first is None and any(each.truth == "better" for each in listed)
-        truths += [first.truth] if first else []
+        first = [each for each in order if each.outcome == "accept"][:1]
+        found_first += first
+        if any(each.truth == "better" for each in listed):
+            chances.append((listed[0].row.picture, not first))
+    truths = [each.truth for each in found_first]
     return {
         "videos": len(videos_of),
         "delivered": len(truths),
         "better": truths.count("better"),
         "unknown": truths.count("unknown"),
-        "worse": Share(truths.count("worse"), len(truths)).as_json(),
-        "kept though a model was better": Share(missed, chances).as_json(),
+        "worse": _share(found_first, lambda each: each.truth == "worse"),
+        "kept though a model was better": PictureShare.of(chances).as_json(),
     }
 
 
