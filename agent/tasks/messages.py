@@ -102,7 +102,8 @@ class MuxResult(_Message):
 
 class VerifyRequest(_Message):
     """`limits`: a file of gate limits, None for the program's own. `evidence`: an empty folder for what a report
-    shows (agent.report.evidence); None collects nothing and costs nothing."""
+    shows (agent.report.evidence); None collects nothing and costs nothing. `restored`: the picture was cleaned before
+    the model (`analysis.vqa.verdict.decide`)."""
 
     source: Path
     facts: MediaFacts
@@ -113,6 +114,7 @@ class VerifyRequest(_Message):
     how: VerifySettings
     limits: Path | None = None
     evidence: Path | None = None
+    restored: bool = False
 
 
 class ScoreRequest(_Message):

@@ -20,7 +20,7 @@ from analysis.vqa.registry import stage_metrics
 from analysis.vqa.spec import FramePair, HdrFormat, judge_controls, load_limits
 from analysis.vqa.verdict import verify_pairs
 from toolchain.errors import InputError
-from toolchain.events import Emit
+from toolchain.events import Emit, Progress
 from toolchain.video.container import open_container
 from toolchain.video.decode import decode_frames, deinterlace_filters, pts_of
 from toolchain.video.facts import MediaFacts, VideoFacts
@@ -33,7 +33,8 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
     """Raises InputError where the two files cannot be held against each other (`agent.comparable`)."""
     sides = Sides(request)
     recorder = Recorder(sides.time_s) if request.evidence else None
-    pairs = sides.pairs(sides.windows)
+    windows = sides.windows
+    pairs = _told(sides.pairs(windows), len(windows), emit)
     controls = judge_controls(
         request.model_id,
         request.controls,
@@ -41,7 +42,9 @@ def verify(request: VerifyRequest, emit: Emit) -> Verdict:
         structure=request.how.structure,
     )
     watched = recorder.watch(pairs) if recorder else pairs
-    verdict = verify_pairs(watched, request.model_id, load_limits(request.limits), controls)
+    verdict = verify_pairs(
+        watched, request.model_id, load_limits(request.limits), controls, restored=request.restored
+    )
     if recorder and request.evidence:
         reasons = choose_frames(verdict, recorder.points)
         shown = ((pair, reasons[pair.number]) for pair in sides.frames(list(reasons)))
@@ -103,6 +106,16 @@ class Sides:
 
     def _shot(self, number: int) -> int:
         return next(shot.index for shot in self.scan.shots if shot.start_frame <= number < shot.end_frame)
+
+
+def _told(pairs: Iterator[FramePair], windows: int, emit: Emit) -> Iterator[FramePair]:
+    """The same pairs; says which window is being judged."""
+    window = -1
+    for pair in pairs:
+        if pair.window != window:
+            window = pair.window
+            emit(Progress(step="verify", done=window, total=windows, unit="windows"))
+        yield pair
 
 
 def frame_times(facts: MediaFacts, video: VideoFacts) -> tuple[NDArray[np.int64], list[int], bool]:

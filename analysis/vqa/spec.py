@@ -149,9 +149,16 @@ def load_limits(path: Path | None = None) -> Limits:
         else:
             text = path.read_text("utf-8")
         return Limits.model_validate(yaml.safe_load(text))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"Gate limits in {path or 'the package'} cannot be used: {reason}.") from error
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"])) or "the file"
+        raise UsageError(_unusable(path, f"{place}: {found['msg']}")) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(_unusable(path, str(error))) from error
+
+
+def _unusable(path: Path | None, why: str) -> str:
+    return f"Gate limits in {path or 'the package'} cannot be used ({' '.join(why.split())}): see configs/gates"
 
 
 def source_nits(rgb_signal: NDArray[np.floating], color: ColorInterpretation) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +20,8 @@ SEED = 20240203
 
 BASELINE_GATES = frozenset({"fidelity_median", "fidelity_p95", "noise", "hue_median", "hue_p95", "skin"})
 """How far colours and grain lie from the source's. What doing nothing shows there is the coding of the file: it is
-the baseline, and a person who asked for it by name is told of it and gets it."""
+the baseline, and a person who asked for it by name is told of it and gets it. With restoring in between it is no
+longer the baseline, and nothing is excused."""
 
 Outcome = Literal["accept", "accept_no_gain", "reject", "uncertain"]
 
@@ -35,19 +37,25 @@ class Gain:
 
 
 def verify_pairs(
-    pairs: Iterable[FramePair], model_id: str, limits: Limits, controls: JudgeControls, stage: Stage = "verify"
+    pairs: Iterable[FramePair],
+    model_id: str,
+    limits: Limits,
+    controls: JudgeControls,
+    stage: Stage = "verify",
+    *,
+    restored: bool = False,
 ) -> Verdict:
-    """Judge a stream of frame pairs to its end. No pairs at all: uncertain."""
+    """Judge a stream of frame pairs to its end. No pairs at all: uncertain. `restored`: as in `decide`."""
     judge = Judge(limits, controls, stage)
     for pair in pairs:
         judge.add(pair)
-    return judge_candidate(model_id, judge, stage)
+    return judge_candidate(model_id, judge, stage, restored=restored)
 
 
-def judge_candidate(model_id: str, judge: Judge, stage: Stage) -> Verdict:
+def judge_candidate(model_id: str, judge: Judge, stage: Stage, *, restored: bool = False) -> Verdict:
     """The verdict on what the judge has seen, by the stage's own gain metric (see `registry.stage_metric`)."""
     gates, gain = judge.gates(), measure_gain(judge, stage)
-    outcome, reason = decide(model_id, gates, gain, stage)
+    outcome, reason = decide(model_id, gates, gain, stage, restored=restored)
     return Verdict(
         model_id=model_id,
         outcome=outcome,
@@ -80,13 +88,16 @@ def bootstrap_interval(units: NDArray[np.float64], samples: int = BOOTSTRAP_SAMP
     return float(low), float(high)
 
 
-def decide(model_id: str, gates: Sequence[GateResult], gain: Gain, stage: Stage) -> tuple[Outcome, str]:
-    """Outcome, and why in one sentence without its full stop.
+def decide(
+    model_id: str, gates: Sequence[GateResult], gain: Gain, stage: Stage, *, restored: bool = False
+) -> tuple[Outcome, str]:
+    """Outcome, and why in one sentence without its full stop. `restored`: the picture was cleaned before `model_id`.
 
     In order: failed gate, missing gate, doing nothing, harm, no gain, doubt, gain.
     """
     failed = [gate for gate in gates if gate.state == "failed"]
-    excused = [gate for gate in failed if model_id == DO_NOTHING and gate.gate in BASELINE_GATES]
+    untouched = model_id == DO_NOTHING and not restored
+    excused = [gate for gate in failed if untouched and gate.gate in BASELINE_GATES]
     if len(failed) > len(excused):
         return "reject", _failures(failed)
     measured = {gate.gate for gate in gates if gate.state != "not_measured"}
@@ -101,6 +112,8 @@ def decide(model_id: str, gates: Sequence[GateResult], gain: Gain, stage: Stage)
 
 
 def _weigh(gain: Gain, stage: Stage) -> tuple[Outcome, str]:
+    if not math.isfinite(gain.mean):
+        return "uncertain", "Not measured: the gain is no number"
     text = f"gain {gain.mean:+.2f}" + (f" ({gain.low:+.2f} to {gain.high:+.2f})" if gain.low is not None else "")
     if gain.high is not None and gain.high < -gain.noise:
         return "reject", f"Worse than doing nothing: {text}"

@@ -77,12 +77,21 @@ def test_a_copy_under_another_name_is_no_gain_either():
         ("m", _gates(), Gain(5, -1, 11, 1), "uncertain", "includes 0"),
         ("m", _gates(), Gain(5, None, None, 1), "uncertain", "interval"),
         ("m", _gates(), Gain(5, 4, 6, 1), "accept", "+5.00 (+4.00 to +6.00)"),
+        ("m", _gates(), Gain(np.nan, np.nan, np.nan, 1), "uncertain", "no number"),
     ],
 )
 def test_every_outcome_and_its_reason(model_id: str, gates: list[GateResult], gain: Gain, outcome: str, words: str):
     assert decide(model_id, gates, gain, "verify")[0] == outcome
     assert words in decide(model_id, gates, gain, "verify")[1]
     assert not decide(model_id, gates, gain, "verify")[1].endswith(".")
+
+
+def test_doing_nothing_after_restoring_is_excused_nothing():
+    """What stands there then is the restoring's doing, not the coding of the file."""
+    outcome, words = decide("direct203", _gates(noise="failed"), Gain(0, 0, 0, 1), "verify", restored=True)
+    assert outcome == "reject"
+    assert "noise 2" in words
+    assert decide("direct203", _gates(), Gain(0, 0, 0, 1), "verify", restored=True)[0] == "accept_no_gain"
 
 
 def test_a_pilot_needs_no_flicker_and_takes_a_single_frame():
@@ -248,7 +257,9 @@ def test_pictures_of_different_sizes_are_our_mistake():
 def test_unusable_limits_are_refused(tmp_path: Path, text: str):
     path = tmp_path / "limits.yaml"
     path.write_text(text, "latin-1")
-    with pytest.raises(UsageError, match="Gate limits"):
+    with pytest.raises(UsageError, match="Gate limits") as refused:
         load_limits(path)
+    assert "\n" not in str(refused.value)
+    assert "further information" not in str(refused.value)
     with pytest.raises(UsageError, match="Gate limits"):
         load_limits(tmp_path / "missing.yaml")
