@@ -79,29 +79,36 @@ _ROWS = TypeAdapter(list[Row])
 # Measuring
 
 
-def measure(data: Path, work: Path, split: Split, limit: int | None) -> None:
-    """Every case of every video, one JSON file a video; those that are there are kept."""
+def measure(data: Path, work: Path, split: Split, limit: int | None, earlier: Path | None) -> None:
+    """Every case of every video, one JSON file a video; those that are there are kept.
+
+    What the masters say of a case does not change with the judge: it is taken from `earlier`, where that has it.
+    """
     found = videos(data, split)[:limit]
     for number, video in enumerate(found):
         path = work / f"{video.name}.json"
         if not path.exists():
-            write_atomic(path, _ROWS.dump_json(_measured(video, work)))
+            write_atomic(path, _ROWS.dump_json(_measured(video, work, earlier)))
         sys.stderr.write(f"{number + 1} of {len(found)} videos\n")
 
 
-def _measured(video: Video, work: Path) -> list[Row]:
+def _measured(video: Video, work: Path, earlier: Path | None) -> list[Row]:
+    before = earlier / f"{video.name}.json" if earlier else None
+    known = _ROWS.validate_json(before.read_bytes()) if before and before.exists() else []
+    truths = {row.what: (row.psnr_db, row.jod) for row in known}
     pairs = video.pairs()
     sources = [SDR.light(pair.sdr) for pair in pairs]
     rows = []
     for case in cases(video):
         outputs = [case.make(pair) for pair in pairs]
         _store(work / "clips" / f"{video.name}.{_file(case.what)}", outputs)
-        rows.append(_row(video, case, sources, outputs, [pair.master for pair in pairs]))
+        truth = truths.get(case.what) or _against(outputs, [pair.master for pair in pairs])
+        rows.append(_row(video, case, sources, outputs, truth))
     _store(work / "clips" / f"{video.name}.source", sources)
     return rows
 
 
-def _row(video: Video, case: Case, sources: list[Clip], outputs: list[Clip], masters: list[Clip]) -> Row:
+def _row(video: Video, case: Case, sources: list[Clip], outputs: list[Clip], truth: tuple[float, float]) -> Row:
     judge = Judge(load_limits(), JudgeControls())
     for shot, (source, output) in enumerate(zip(sources, outputs, strict=True)):
         blank = np.zeros(source.shape[1:3], np.float32)
@@ -116,9 +123,15 @@ def _row(video: Video, case: Case, sources: list[Clip], outputs: list[Clip], mas
         what=case.what,
         gates=verdict.gates,
         units={name: judge.units(name).tolist() for name in verdict.metrics},
-        psnr_db=float(np.mean([_psnr_db(o, m) for o, m in zip(outputs, masters, strict=True)])),
-        jod=float(np.mean([_jod(o, m) for o, m in zip(outputs, masters, strict=True)])),
+        psnr_db=truth[0],
+        jod=truth[1],
     )
+
+
+def _against(outputs: list[Clip], masters: list[Clip]) -> tuple[float, float]:
+    """Means over shots of what both reference metrics say."""
+    both = list(zip(outputs, masters, strict=True))
+    return float(np.mean([_psnr_db(o, m) for o, m in both])), float(np.mean([_jod(o, m) for o, m in both]))
 
 
 def _psnr_db(output: Clip, master: Clip) -> float:
@@ -326,6 +339,7 @@ def main() -> None:
     measuring = commands.add_parser("measure")
     measuring.add_argument("--data", type=Path, required=True, help="the development data's folder")
     measuring.add_argument("--split", choices=("validation", "test"), default="test")
+    measuring.add_argument("--earlier", type=Path, help="cases of an earlier judge, whose truth is kept")
     measuring.add_argument("--limit", type=int, help="stop after so many videos")
     reporting = commands.add_parser("report")
     reporting.add_argument("--out", type=Path)
@@ -333,7 +347,7 @@ def main() -> None:
         command.add_argument("--work", type=Path, required=True, help="where cases are kept")
     options = parser.parse_args()
     if options.command == "measure":
-        measure(options.data, options.work, options.split, options.limit)
+        measure(options.data, options.work, options.split, options.limit, options.earlier)
     else:
         report(options.work, options.out)
 

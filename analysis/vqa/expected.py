@@ -24,10 +24,10 @@ from toolchain.color.pu21 import pu21_decode, pu21_encode
 VISIBLE_LOSS_DB = 0.5
 """A result this much further from the master, in dB of squared error, is harm; less is within what nobody sees."""
 
-LEAST_ERROR_PU2 = 1.0
-"""One PU21 unit squared, about a just noticeable step: nearer than that counts as equal."""
+LEAST_ERROR_PU2 = 9.0
+"""Three PU21 units squared, what a good encoder leaves: nearer to the master than that counts as equal."""
 
-LEAST_SPREAD_PU2 = 1.0
+LEAST_SPREAD_PU2 = 0.3
 
 
 @dataclass(frozen=True)
