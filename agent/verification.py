@@ -110,7 +110,8 @@ def _judge(asked: Asked, work: Path, emit: Emit) -> tuple[MediaFacts, MediaFacts
             limits=asked.limits,
             evidence=work / "evidence" if asked.report is not None else None,
         )
-        return source, output, worker.call("verify", request, Verdict, emit)
+        # Whatever made OUT: this is the first time that its pictures are decoded.
+        return source, output, worker.call("verify", request, Verdict, emit, foreign=True)
 
 
 def _probe_source(path: Path, worker: Worker, emit: Emit) -> MediaFacts:

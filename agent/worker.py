@@ -28,7 +28,13 @@ from toolchain.files import DISK_FULL
 
 Result = TypeVar("Result", bound=BaseModel)
 
-STALL_TIMEOUT_S: dict[str, float] = {"probe": 300.0, "scan": 900.0, "render": 1800.0, "score": 900.0}
+STALL_TIMEOUT_S: dict[str, float] = {
+    "probe": 300.0,
+    "scan": 900.0,
+    "render": 1800.0,
+    "score": 900.0,
+    "verify": 3600.0,
+}
 """A task that reports nothing for so long is taken for hung, e.g. by a hostile file. The others say nothing while a
 disk copies a film; what they read was decoded once before."""
 
@@ -77,15 +83,18 @@ class Worker:
             self._lines.put(line)
         self._lines.put(None)
 
-    def call(self, task: str, request: BaseModel, result: type[Result], emit: Emit) -> Result:
+    def call(
+        self, task: str, request: BaseModel, result: type[Result], emit: Emit, *, foreign: bool = False
+    ) -> Result:
         """Run `task` in the child, forwarding its events to `emit`.
 
         Raises the child's own AgentError. A hang or crash is the input's fault (InputError) in the tasks that meet it
-        first; in later ones it leaves the run resumable (EnvironmentNotReady, AgentError).
+        first, and where `foreign` says that this one does; else it leaves the run resumable (EnvironmentNotReady,
+        AgentError).
         """
         self._send({"task": task, "request": request.model_dump(mode="json")})
         while True:
-            message = self._receive(task)
+            message = self._receive(task, foreign)
             match message["kind"]:
                 case "event":
                     emit(_EVENTS.validate_python(message["event"]))
@@ -102,18 +111,18 @@ class Worker:
         except BrokenPipeError:
             raise EnvironmentNotReady(f"the worker process could not be started: see {self._log}") from None
 
-    def _receive(self, task: str) -> dict[str, Any]:
+    def _receive(self, task: str, foreign: bool) -> dict[str, Any]:
         limit_s = STALL_TIMEOUT_S.get(task)
         try:
             line = self._lines.get(timeout=limit_s)
         except queue.Empty:
             self.close()
-            kind = InputError if task in _FIRST_LOOKS else EnvironmentNotReady
+            kind = InputError if foreign or task in _FIRST_LOOKS else EnvironmentNotReady
             raise kind(
                 f"step `{task}` made no progress for {limit_s:.0f} s and was stopped; see {self._log}"
             ) from None
         if line is None:
-            raise _death(task, self._process.wait(), self._log)
+            raise _death(task, self._process.wait(), self._log, foreign)
         return json.loads(line)
 
     @property
@@ -127,14 +136,14 @@ class Worker:
         self._process.wait()
 
 
-def _death(task: str, status: int, log: Path) -> AgentError:
-    """Why the child ended in the middle of `task`."""
+def _death(task: str, status: int, log: Path, foreign: bool = False) -> AgentError:
+    """Why the child ended in the middle of `task`; `foreign`: it met a file of unknown origin."""
     if status == -signal.SIGKILL:
         return EnvironmentNotReady(
             f"step `{task}` was killed (signal SIGKILL), probably for lack of memory: free some, then resume the run"
         )
     cause = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-    if task in _FIRST_LOOKS:
+    if foreign or task in _FIRST_LOOKS:
         return InputError(f"step `{task}` crashed on this input ({cause}): it may be damaged or hostile; see {log}")
     return AgentError(
         f"step `{task}` crashed ({cause}): resume the run, and report it with {log} if it does so again"

@@ -5,19 +5,24 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.frames import HDR_COLOR, choose_windows, hdr_color, load_key_frame, pilot_pair
+from agent.frames import HDR_COLOR, Compared, Window, choose_windows, hdr_color, load_key_frame, pilot_pair
 from agent.tasks.scan import KeyFrameFiles
+from agent.tasks.verify import frame_times
 from agent.workspace import Workspace
+from tests.agent.verify_clips import grown, moving, write_hdr
+from toolchain.errors import InputError
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
 from toolchain.video.facts import ColorInterpretation, ColorTags, VideoFacts
 from toolchain.video.picture import save_signal
+from toolchain.video.probe import probe
 from toolchain.video.shots import Shot
 
 BT709 = ColorInterpretation(matrix="bt709", primaries="bt709", range="limited", chroma_location="left")
@@ -107,3 +112,21 @@ def test_an_hdr_file_is_read_as_it_is_tagged() -> None:
     assert hdr_color(facts) == tagged
     read = hdr_color(facts.model_copy(update={"color": guessed}))
     assert (read.matrix, read.primaries, read.range) == (HDR_COLOR.matrix, HDR_COLOR.primaries, "full")
+
+
+def test_a_picture_that_is_listed_and_missing_is_bad_input(tmp_path: Path) -> None:
+    """A packet of filler instead of a picture nobody refers to: the decoder leaves it out without a word."""
+    path = write_hdr(tmp_path / "out.mp4", grown(moving(8)))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place, size = min(((packet.pos, packet.size) for packet in packets), key=lambda found: found[1])
+    filler = (size - 4).to_bytes(4, "big") + b"\x4c\x01" + b"\xff" * (size - 7) + b"\x80"
+    data = bytearray(path.read_bytes())
+    assert place is not None
+    data[place : place + size] = filler
+    path.write_bytes(bytes(data))
+    video = probe(path).video
+    assert video is not None
+    times, _, _ = frame_times(probe(path), video)
+    with pytest.raises(InputError, match=r"damaged at frame \d of 8"):
+        list(Compared(path, video, times).signals(Window(0, 0, 7), HDR_COLOR))

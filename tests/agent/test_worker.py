@@ -76,10 +76,21 @@ def test_a_memory_limit_that_is_none_is_a_usage_error(
         Worker(tmp_path / "log")
 
 
-@pytest.mark.parametrize(("task", "error"), [("scan", InputError), ("score", InputError), ("verify", AgentError)])
-def test_a_crash_is_the_inputs_fault_only_at_first_sight(task: str, error: type[AgentError], tmp_path: Path) -> None:
-    """A run that crashed later keeps its segments: its error is not one of those that end it."""
-    assert type(_death(task, -signal.SIGSEGV, tmp_path / "log")) is error
+@pytest.mark.parametrize(
+    ("task", "foreign", "error"),
+    [
+        ("scan", False, InputError),
+        ("score", False, InputError),
+        ("verify", False, AgentError),
+        ("verify", True, InputError),
+    ],
+)
+def test_a_crash_is_the_inputs_fault_only_at_first_sight(
+    task: str, foreign: bool, error: type[AgentError], tmp_path: Path
+) -> None:
+    """A run that crashed later keeps its segments: its error is not one of those that end it. `agent verify` meets
+    its output in the task `verify` for the first time."""
+    assert type(_death(task, -signal.SIGSEGV, tmp_path / "log", foreign)) is error
 
 
 def _alive(pid: int) -> bool:
