@@ -19,9 +19,9 @@ BOOTSTRAP_SAMPLES = 2000
 SEED = 20240203
 
 BASELINE_GATES = frozenset({"fidelity_median", "fidelity_p95", "noise", "hue_median", "hue_p95", "skin", "harm"})
-"""How far colours and grain lie from the source's, and the output from a master. What doing nothing shows there is the
-coding of the file: it is the baseline, and a person who asked for it by name is told of it and gets it. With restoring
-in between it is no longer the baseline, and nothing is excused."""
+"""How far colours and grain lie from the source's, and the output from a master. What doing nothing shows there is
+the coding of the file: it is the baseline, and a person who asked for it by name is told of it and gets it. With
+restoring in between it is no longer the baseline, and nothing is excused."""
 
 Outcome = Literal["accept", "accept_no_gain", "reject", "uncertain"]
 

@@ -130,3 +130,9 @@ def test_a_picture_that_is_listed_and_missing_is_bad_input(tmp_path: Path) -> No
     times, _, _ = frame_times(probe(path), video)
     with pytest.raises(InputError, match=r"damaged at frame \d of 8"):
         list(Compared(path, video, times).signals(Window(0, 0, 7), HDR_COLOR))
+
+
+def test_a_film_of_many_shots_is_looked_at_beyond_its_first_two_by_few_windows_too() -> None:
+    film = shots_of([10] * 12)
+    assert [window.shot for window in choose_windows(film, 3, 5, [])] == [5, 6, 11]
+    assert [window.shot for window in choose_windows(film, 6, 5, [])] == [0, 1, 5, 6, 10, 11]
