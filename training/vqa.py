@@ -28,12 +28,20 @@ from training.data.vqa_shards import Row, VqaData, load
 from training.learner import Learner
 from training.plots import plot_lines
 from training.recipe import load_recipe
-from training.vqa_batches import Batch, DataSet, Draws, Hints, Windows, network_input
+from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, network_input
 from training.vqa_figures import srcc
+from training.vqa_lines import draw_lines
 from training.vqa_mos import MosConfig, import_mos
 from training.vqa_report import report
 
 # Configuration
+
+
+WORSE_BY = 0.25
+"""Share of its score that a clip loses at least to the strongest damage. Small: a head's metric may not see it."""
+
+SETTLED_ON = 48
+"""Training clips whose whole pictures give a network its running statistics before it is judged."""
 
 
 class VqaConfig(BaseModel):
@@ -46,6 +54,8 @@ class VqaConfig(BaseModel):
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=1, description="clips a step, in equal parts from each data set")
     group: int = Field(default=4, gt=1, description="versions of one title that stand side by side in a batch")
+    worsened: int = Field(default=4, ge=0, description="clips besides, that are others of the batch with more damage")
+    labels: tuple[str, ...] = Field(default=(), description="of the shards' label sources, those to learn; none: all")
     windows: tuple[Windows, ...] = Field(min_length=1, description="in rising order of from_step, the first at 0")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
@@ -54,8 +64,10 @@ class VqaConfig(BaseModel):
     fit_weight: float = Field(default=5.0, ge=0, description="of the smooth L1 distance to the label")
     rank_weight: float = Field(default=3.0, ge=0, description="of pairs in the wrong order or too close")
     hint_weight: float = Field(default=1.0, ge=0, description="of naming the damage and every metric measured")
+    worse_weight: float = Field(default=3.0, ge=0, description="of worsened clips that do not score below")
     margin: float = Field(default=0.15, gt=0, description="up to which a pair's scores must differ as its labels do")
     mos: MosConfig = MosConfig()
+    ridges: tuple[float, ...] = Field(default=(300, 1000, 3000, 10000), description="tried for the heads' lines")
     seed: int = 0
     threads: int = Field(default=1, gt=0)
     validate_every: int = Field(default=250, gt=0)
@@ -90,7 +102,7 @@ def open_data(
     for source in sources:
         if source.is_dir():
             data = load(source)
-            found += [DataSet(label, data, label) for label in data.label_names()]
+            found += [DataSet(label, data, label) for label in config.labels or data.label_names()]
         else:
             data = import_mos(source, videos, out / f"{source.stem}-clips", config.mos, emit)
             found.append(DataSet(f"mos-{source.stem}".lower(), data, "mos"))
@@ -111,12 +123,20 @@ class Pupil(BilivqaNetwork):
 
     def __init__(self, heads: int, hints: int, dropout: float = 0.0):
         super().__init__(heads, dropout)
-        self.named = nn.Linear(HIDDEN, hints)
+        self.named = nn.Linear(HIDDEN, max(hints, 1))
+
+    def train(self, mode: bool = True) -> Pupil:
+        """As torch's, but normalisation never goes by the batch: that holds few titles in many versions, and from its
+        statistics the network would learn to compare neighbours that it will not have later. See `settle`."""
+        super().train(mode)
+        for layer in _norms(self):
+            layer.eval()
+        return self
 
     def answers(self, key: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
         """Scores in (0, 1), and logits of the hints."""
-        known = self.known(key, motion)
-        return torch.sigmoid(self.judged(known)), self.named(known)
+        features = self.features(key, motion)
+        return torch.sigmoid(self.judged(features)), self.named(self.shared(features))
 
 
 def loss_of(network: Pupil, batch: Batch, config: VqaConfig) -> tuple[Tensor, dict[str, float]]:
@@ -130,8 +150,10 @@ def loss_of(network: Pupil, batch: Batch, config: VqaConfig) -> tuple[Tensor, di
             parts.append(_head_losses(scores[known, head], batch.labels[known, head], config.margin))
     fit, correlation, rank = torch.stack([torch.stack(part) for part in parts]).mean(0)
     hint = _hint_loss(named, batch.hints)
-    loss = config.fit_weight * fit + correlation + config.rank_weight * rank + config.hint_weight * hint
-    values = {"fit": fit, "correlation": correlation, "rank": rank, "hint": hint}
+    worse = _worse_loss(scores, batch)
+    loss = config.fit_weight * fit + correlation + config.rank_weight * rank
+    loss = loss + config.hint_weight * hint + config.worse_weight * worse
+    values = {"fit": fit, "correlation": correlation, "rank": rank, "hint": hint, "worse": worse}
     return loss, {name: float(value.detach()) for name, value in values.items()}
 
 
@@ -154,6 +176,15 @@ def _head_losses(scores: Tensor, labels: Tensor, margin: float) -> tuple[Tensor,
     return fit, correlation, rank
 
 
+def _worse_loss(scores: Tensor, batch: Batch) -> Tensor:
+    """How far worsened clips are from scoring below what they were made of, a little more with more damage."""
+    if not len(batch.origins):
+        return scores.sum() * 0
+    before, after = scores[batch.origins], scores[-len(batch.origins) :]
+    due = WORSE_BY * batch.shares[:, None] * before.detach()
+    return (due - (before - after)).clamp_min(0).mean()
+
+
 # The loop
 
 
@@ -170,13 +201,17 @@ def train(
     emit(StepStarted(step=config.name))
     sets = open_data(sources, videos, config, out, emit)
     state = Learner(config, _pupil(config, sets), out / "checkpoint.pt")
-    draws = Draws(sets, config.windows, config.batch, config.group, config.seed)
+    plan = BatchPlan(config.batch, config.group, config.worsened, config.windows, config.seed)
+    draws = Draws(sets, plan)
     log, best = out / "metrics.jsonl", out / "best.safetensors"
     while state.step < config.steps and not _tired(log, config.patience):
+        if state.step % config.validate_every == 0:
+            settle(state.model, sets)
         batch = draws.batch(state.step)
         parts = state.learn(lambda network, batch=batch: loss_of(network, batch, config))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
+            settle(state.average, sets)
             found = validate(state.average, sets, config)
             if found["mean_srcc"] >= max([row["mean_srcc"] for row in _logged(log)], default=-1.0):
                 _write(best, state.average, sets)
@@ -185,7 +220,9 @@ def train(
             state.save()
         emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = out / f"{config.name}.safetensors"
-    write_atomic(weights, best.read_bytes())
+    finished = load_weights(best).network
+    draw_lines(finished, sets, config.ridges)
+    _write(weights, finished, sets)
     plot_metrics(log, out / "metrics.png")
     figures = test(weights, sets, config.threads)
     write_atomic(out / "metrics.json", json.dumps(figures, indent=1))
@@ -202,6 +239,35 @@ def _pupil(config: VqaConfig, sets: Sequence[DataSet]) -> Pupil:
         kept = {name: value for name, value in known.items() if not name.startswith("heads.")}
         network.load_state_dict(network.state_dict() | kept, strict=True)
     return network
+
+
+@torch.no_grad()
+def settle(network: BilivqaNetwork, sets: Sequence[DataSet]) -> None:
+    """Normalisation by what whole pictures look like inside the network, for training saw windows of them."""
+    network.eval()
+    layers = _norms(network)
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+        layer.train()
+    each = max(2, SETTLED_ON // len(sets))
+    for part in sets:
+        rows = part.rows("train")
+        some = [rows[i] for i in np.linspace(0, len(rows) - 1, each).astype(int)]
+        for start in range(0, each, 8):
+            codes = [(part.data.key(row), part.data.motion(row)) for row in some[start : start + 8]]
+            if len(codes) > 1:
+                key, motion = (
+                    np.stack([network_input(one) for one in all_of]) for all_of in zip(*codes, strict=True)
+                )
+                network.shared(network.features(torch.from_numpy(key), torch.from_numpy(motion)))
+    for layer in layers:
+        layer.momentum = 0.1
+    network.eval()
+
+
+def _norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.vqa_shards import FULL, Row, VqaData
+from training.vqa_worsen import Pictures, worsened
 
 STRENGTH_SHARES = {"light": 0.4, "medium": 0.7, "severe": 1.0}
 
@@ -41,12 +42,17 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures and labels. `labels`: (N, heads), NaN where a clip has none of that source; `hints`: see `Hints`."""
+    """Pictures and labels. `labels`: (N, heads), NaN where a clip has none of that source; `hints`: see `Hints`.
+
+    The last clips may be others of the batch made worse: `origins` says which, `shares` how much, in (0, 1].
+    """
 
     key: Tensor
     motion: Tensor
     labels: Tensor
     hints: Tensor
+    origins: Tensor
+    shares: Tensor
 
 
 class Hints:
@@ -76,28 +82,60 @@ class Hints:
         ]
         return [strength * (kind in kinds) for kind in self._kinds] + [float(rank) for rank in ranks]
 
+    def worsened(self, row: Row, kind: str, share: float) -> list[float]:
+        """Those of a row with one more damage; where it ranks then is not known."""
+        named = self.of(row)[: len(self._kinds)]
+        if kind in self._kinds:
+            named[self._kinds.index(kind)] = share
+        return named + [np.nan] * len(self._levels)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How batches are made: clips, those of one title, those made worse besides, windows, and the seed of it all."""
+
+    batch: int
+    group: int
+    worsened: int
+    windows: Sequence[Windows]
+    seed: int
+
 
 class Draws:
     """Batches of one training, each decided by seed and step alone."""
 
-    def __init__(self, sets: Sequence[DataSet], windows: Sequence[Windows], batch: int, group: int, seed: int):
-        self._sets, self._hints, self._windows = sets, Hints(sets), windows
-        self._part_size, self._group, self._seed = batch // len(sets), group, seed
+    def __init__(self, sets: Sequence[DataSet], plan: BatchPlan):
+        self._sets, self._hints, self._plan = sets, Hints(sets), plan
         self._titles = [_by_title(part.rows("train")) for part in sets]
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: titles at random, of each some versions at random, windows cut from all alike."""
-        rng = np.random.default_rng([self._seed, step])
+        """The batch of a step: titles at random, of each some versions at random, one window for all of a title."""
+        plan = self._plan
+        rng = np.random.default_rng([plan.seed, step])
         chosen = [
             (part, row)
             for part, titles in zip(self._sets, self._titles, strict=True)
-            for row in _drawn(titles, self._part_size, self._group, rng)
+            for row in _drawn(titles, plan.batch // len(self._sets), plan.group, rng)
         ]
-        windows = next(w for w in reversed(self._windows) if step >= w.from_step)
-        pictures = [_windowed(part.data, row, windows, rng) for part, row in chosen]
-        key, motion = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pictures, strict=True))
-        hints = torch.tensor([self._hints.of(row) for _, row in chosen], dtype=torch.float32)
-        return Batch(key, motion, labels_of(self._sets, chosen), hints)
+        windows = next(w for w in reversed(plan.windows) if step >= w.from_step)
+        pictures = [_windowed(part.data, row, windows, [plan.seed, step]) for part, row in chosen]
+        labels = [labels_of(self._sets, part, row) for part, row in chosen]
+        hints = [self._hints.of(row) for _, row in chosen]
+        origins = rng.choice(len(chosen), min(plan.worsened, len(chosen)), replace=False)
+        shares = []
+        for origin in origins:
+            before = pictures[origin]
+            key, motion, kind, share = worsened(before[0], before[1], rng)
+            pictures.append((key, motion))
+            labels.append([np.nan] * len(self._sets))
+            hints.append(self._hints.worsened(chosen[origin][1], kind, share))
+            shares.append(share)
+        key, motion = (
+            torch.from_numpy(np.stack([*map(_colours_first, part)])) for part in zip(*pictures, strict=True)
+        )
+        numbers = (torch.tensor(part, dtype=torch.float32) for part in (labels, hints, shares))
+        known, named, amounts = numbers
+        return Batch(key, motion, known, named, torch.from_numpy(origins), amounts)
 
 
 def _by_title(rows: Sequence[Row]) -> list[list[Row]]:
@@ -117,11 +155,10 @@ def _drawn(titles: list[list[Row]], count: int, group: int, rng: np.random.Gener
     return rows
 
 
-def _windowed(
-    data: VqaData, row: Row, windows: Windows, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(3, h, w) and (3, t, h, w): a window of either, mirrored at random, both alike."""
+def _windowed(data: VqaData, row: Row, windows: Windows, seed: list[int]) -> tuple[Pictures, Pictures]:
+    """(h, w, 3) and (t, h, w, 3) in [0, 1]: a window of either, mirrored at random; a title's versions alike."""
     key, motion = data.key(row), data.motion(row)
+    rng = np.random.default_rng([*seed, *row.title.encode()])
     top, left = (int(rng.integers(have - want + 1)) for have, want in zip(key.shape, windows.key, strict=False))
     key = key[top : top + windows.key[0], left : left + windows.key[1]]
     sizes = (windows.frames, *windows.motion)
@@ -129,18 +166,23 @@ def _windowed(
     motion = motion[start : start + sizes[0], top : top + sizes[1], left : left + sizes[2]]
     if rng.random() < 0.5:
         key, motion = key[:, ::-1], motion[:, :, ::-1]
-    return network_input(key), network_input(motion)
+    return shown(key), shown(motion)
 
 
-def network_input(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
+def shown(codes: NDArray[np.uint16]) -> Pictures:
+    """Stored codes -> perceived light in [0, 1], C-contiguous."""
+    return np.ascontiguousarray(codes, np.float32) / np.float32(FULL)
+
+
+def _colours_first(pictures: Pictures) -> Pictures:
+    return np.ascontiguousarray(np.moveaxis(pictures, -1, 0))
+
+
+def network_input(codes: NDArray[np.uint16]) -> Pictures:
     """Stored (..., 3) codes -> (3, ...) perceived light in [0, 1]."""
-    return np.ascontiguousarray(np.moveaxis(codes, -1, 0), np.float32) / np.float32(FULL)
+    return _colours_first(shown(codes))
 
 
-def labels_of(sets: Sequence[DataSet], chosen: Sequence[tuple[DataSet, Row]]) -> Tensor:
-    """(N, heads): a clip that several sources have labelled teaches all their heads."""
-    values = [
-        [row.labels.get(head.label, np.nan) if head.data is part.data else np.nan for head in sets]
-        for part, row in chosen
-    ]
-    return torch.tensor(values, dtype=torch.float32)
+def labels_of(sets: Sequence[DataSet], part: DataSet, row: Row) -> list[float]:
+    """One a head: a clip that several sources have labelled teaches all their heads; NaN for the rest."""
+    return [row.labels.get(head.label, np.nan) if head.data is part.data else np.nan for head in sets]

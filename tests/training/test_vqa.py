@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,26 +18,17 @@ from tests.training.vqa_clips import SMALL_SET, write_clips
 from toolchain.errors import InputError, UsageError
 from toolchain.events import Event, Progress
 from toolchain.models.networks.bilivqa import BilivqaNetwork
+from training import vqa
 from training.data.vqa_shards import VqaData
-from training.vqa import (
-    Batch,
-    DataSet,
-    Draws,
-    Hints,
-    Pupil,
-    VqaConfig,
-    Windows,
-    load_config,
-    loss_of,
-    open_data,
-    predict,
-    train,
-)
+from training.vqa import Pupil, VqaConfig, load_config, loss_of, open_data, predict, settle, train
+from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, _windowed
+from training.vqa_worsen import KINDS
 
 SMALL = VqaConfig(
     steps=2,
     batch=4,
     group=2,
+    worsened=1,
     windows=(Windows(from_step=0, key=(64, 64), frames=8, motion=(32, 32)),),
     learning_rate=1e-3,
     validate_every=2,
@@ -57,7 +49,7 @@ def sets_of(data: VqaData) -> list[DataSet]:
 
 
 def draws(sets: list[DataSet]) -> Draws:
-    return Draws(sets, SMALL.windows, SMALL.batch, SMALL.group, SMALL.seed)
+    return Draws(sets, BatchPlan(SMALL.batch, SMALL.group, SMALL.worsened, SMALL.windows, SMALL.seed))
 
 
 def test_the_recipe_that_ships_fits_its_class() -> None:
@@ -76,10 +68,11 @@ def test_windows_must_rise_from_the_first_step(starts: tuple[int, ...]) -> None:
 def test_a_batch_is_decided_by_its_step_and_has_equal_parts(clips: VqaData) -> None:
     first, again = (draws(sets_of(clips)).batch(7) for _ in range(2))
     other = draws(sets_of(clips)).batch(8)
-    assert first.key.shape == (4, 3, 64, 64)
-    assert first.motion.shape == (4, 3, 8, 32, 32)
+    assert first.key.shape == (5, 3, 64, 64)
+    assert first.motion.shape == (5, 3, 8, 32, 32)
     assert torch.equal(first.key, again.key)
-    assert torch.equal(first.labels, again.labels)
+    assert torch.equal(first.labels[:4], again.labels[:4])
+    assert torch.equal(first.origins, again.origins)
     assert not torch.equal(first.key, other.key)
     assert 0 <= float(first.motion.min()) <= float(first.motion.max()) <= 1
 
@@ -90,6 +83,7 @@ def test_a_data_set_of_its_own_teaches_its_own_head_alone(clips: VqaData) -> Non
     labels = draws(sets).batch(0).labels
     assert torch.isnan(labels[:2, 1]).all()
     assert torch.isnan(labels[2:, 0]).all()
+    assert torch.isnan(labels[4]).all()  # the worsened one
     assert not torch.isnan(labels[:2, 0]).any()
 
 
@@ -105,8 +99,8 @@ class Said(Pupil):
 
 
 def batch_of(labels: list[list[float]]) -> Batch:
-    nothing = torch.empty(0)
-    return Batch(nothing, nothing, torch.tensor(labels), torch.full((len(labels), 1), float("nan")))
+    nothing, none = torch.empty(0), torch.empty(0, dtype=torch.long)
+    return Batch(nothing, nothing, torch.tensor(labels), torch.full((len(labels), 1), float("nan")), none, nothing)
 
 
 def test_the_loss_is_least_for_the_labels_and_grows_with_wrong_pairs() -> None:
@@ -127,7 +121,10 @@ def test_labels_that_are_missing_teach_nothing() -> None:
     assert loss.item() == pytest.approx(0, abs=1e-2)
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(clips: VqaData, tmp_path: Path) -> None:
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    clips: VqaData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vqa, "SETTLED_ON", 4)
     whole = train(SMALL, [clips.folder], tmp_path / "whole")
     stopped = tmp_path / "stopped"
 
@@ -156,6 +153,57 @@ def test_sources_that_share_a_name_or_hold_nothing_are_refused(clips: VqaData, t
     only = write_clips(tmp_path / "only", {"a-0": "train"})
     with pytest.raises(InputError, match="no clips to train on or to validate with"):
         open_data([only.folder], None, SMALL, tmp_path, lambda _: None)
+
+
+def test_a_worsened_clip_must_score_below_what_it_was_made_of() -> None:
+    nan = float("nan")
+    batch = batch_of([[0.8], [0.2], [nan]])
+    worse = replace(batch, origins=torch.tensor([0]), shares=torch.tensor([1.0]))
+    lower, same = (loss_of(Said([[0.8], [0.2], [score]]), worse, SMALL)[1]["worse"] for score in (0.5, 0.8))
+    assert lower == 0
+    assert same == pytest.approx(0.25 * 0.8)
+
+
+def test_the_same_window_is_cut_from_a_title_s_versions(clips: VqaData) -> None:
+    rows = clips.rows("train")[:3]
+    first, again = (_windowed(clips, rows[0], SMALL.windows[0], [0, step]) for step in (1, 1))
+    noisy = _windowed(clips, rows[1], SMALL.windows[0], [0, 1])
+    np.testing.assert_array_equal(first[0], again[0])
+    assert np.corrcoef(first[0].ravel(), noisy[0].ravel())[0, 1] > 0.1  # the same place under noise
+
+
+def test_settling_takes_the_statistics_of_whole_pictures(clips: VqaData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vqa, "SETTLED_ON", 4)
+    torch.manual_seed(0)
+    network = BilivqaNetwork(2)
+    settle(network, sets_of(clips))
+    once = {name: value.clone() for name, value in network.named_buffers()}
+    settle(network, sets_of(clips))
+    assert all(torch.equal(once[name], value) for name, value in network.named_buffers())
+    assert not network.training
+    assert float(network.spatial.stem[1].running_var.mean()) != 1  # type: ignore[index,union-attr]
+
+
+def test_normalisation_never_goes_by_the_batch() -> None:
+    torch.manual_seed(0)
+    pupil = Pupil(1, 1).train()
+    key, motion = torch.rand(3, 3, 64, 64), torch.rand(3, 3, 8, 32, 32)
+    together, alone = pupil.answers(key, motion)[0], pupil.answers(key[:1], motion[:1])[0]
+    torch.testing.assert_close(together[:1], alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_worsening_changes_the_clip_and_stays_in_range(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    key = cv2.GaussianBlur(rng.random((64, 96, 3)).astype(np.float32), (0, 0), 3)
+    motion = np.stack([cv2.resize(key, (40, 36)) * np.float32(1 - 0.01 * index) for index in range(8)])
+    before = key.copy(), motion.copy()
+    after = KINDS[kind](key, motion, 1.0, rng)
+    np.testing.assert_array_equal(before[0], key)
+    np.testing.assert_array_equal(before[1], motion)
+    assert [part.shape for part in after] == [key.shape, motion.shape]
+    assert all(np.isfinite(part).all() for part in after)
+    assert max(float(np.abs(a - b).max()) for a, b in zip(after, before, strict=True)) > 0.01
 
 
 def test_hints_name_the_damage_and_rank_the_metrics(clips: VqaData) -> None:

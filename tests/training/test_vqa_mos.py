@@ -15,6 +15,7 @@ from analysis.vqa.bilivqa import load_weights
 from tests.media import make_clip
 from toolchain.errors import InputError
 from toolchain.events import Event, Warned
+from training import vqa
 from training.vqa_mos import MosConfig, import_mos, read_opinions
 
 FEW = MosConfig(clips=2, least_videos=3, validation_share=0.3, test_share=0.3)
@@ -107,7 +108,8 @@ def test_a_video_that_does_not_decode_is_left_out_and_told(videos: Path, tmp_pat
     assert "broken.mp4" in told[0]
 
 
-def test_the_command_trains_on_opinion_scores(videos: Path, tmp_path: Path) -> None:
+def test_the_command_trains_on_opinion_scores(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vqa, "SETTLED_ON", 4)
     threads = torch.get_num_threads()
     lines = [[i, 1 + i, split] for i, split in enumerate(["train", "train", "val", "val", "test"])]
     given = table(tmp_path / "konvid.csv", lines, ("flickr_id", "mos", "split"))

@@ -134,9 +134,13 @@ def test_one_frame_is_enough_and_no_video_is_refused(model: JudgingModel, tmp_pa
     (tmp_path / "no.mp4").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError):
         bilivqa.score_video(tmp_path / "no.mp4", scorer=Scorer(model, "torch"))
-    log = make_clip(tmp_path / "log.mkv", size="64x48", duration_s=0.2, extra_args=("-color_trc", "log100"))
+
+
+def test_light_that_is_not_for_a_display_is_refused(tmp_path: Path) -> None:
+    log = ("-vf", "setparams=color_trc=log100")
+    clip = make_clip(tmp_path / "log.mkv", size="64x48", duration_s=0.2, extra_args=log)
     with pytest.raises(InputError, match="cannot be shown as light"):
-        open_clips(log)
+        open_clips(clip)
 
 
 def test_weights_that_are_not_ours_are_refused(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class BilivqaNetwork(Network):
             nn.BatchNorm1d(features), nn.Dropout(dropout), nn.Linear(features, HIDDEN), nn.SiLU(), nn.Dropout(dropout)
         )
         self.heads = nn.ModuleList(_head() for _ in range(heads))
+        self.line = nn.Linear(features, heads)
+        """Beside the heads: what a straight line says of the normalised features. Nothing until it is fitted."""
+        for tensor in self.line.parameters():
+            nn.init.zeros_(tensor)
 
     def score(self, key: Tensor, motion: Tensor) -> Tensor:
         """See the class."""
@@ -65,15 +69,22 @@ class BilivqaNetwork(Network):
 
     def logits(self, key: Tensor, motion: Tensor) -> Tensor:
         """What `score` takes the sigmoid of, unbounded."""
-        return self.judged(self.known(key, motion))
+        return self.judged(self.features(key, motion))
 
-    def known(self, key: Tensor, motion: Tensor) -> Tensor:
-        """(N, HIDDEN) what all heads judge by."""
-        return self.shared(torch.cat([self.spatial(key), self.temporal(motion)], 1))
+    def features(self, key: Tensor, motion: Tensor) -> Tensor:
+        """(N, features) pooled and concatenated, not yet normalised."""
+        return torch.cat([self.spatial(key), self.temporal(motion)], 1)
 
-    def judged(self, known: Tensor) -> Tensor:
-        """(N, HIDDEN) -> (N, heads) logits."""
-        return torch.cat([head(known) for head in self.heads], 1)
+    def judged(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, heads) logits."""
+        known = self.shared(features)
+        return torch.cat([head(known) for head in self.heads], 1) + self.line(self.shared[0](features))
+
+    def last_of(self, head: int) -> tuple[Tensor, ...]:
+        """Weight and bias of a head's last layer: scaled, they scale what the head says beside its line."""
+        layers = self.heads[head]
+        assert isinstance(layers, nn.Sequential)  # noqa: S101 - as `_head` makes them
+        return tuple(layers[-1].parameters())
 
 
 class MobileNetV2(nn.Module):
