@@ -19,7 +19,7 @@ installed = pytest.mark.skipif(bool(REASON), reason=REASON or "installed")
 
 
 def judged(output, frames=1):
-    gate = STRUCTURE.make_gate(8.5, JudgeControls())
+    gate = STRUCTURE.make_gate(8.5, JudgeControls(structure=True))
     for number in range(frames):
         gate.add(View(FramePair(0, 0, number, SOURCE, output)))
     return gate.result()
