@@ -236,7 +236,7 @@ def _pupil(config: VqaConfig, sets: Sequence[DataSet]) -> Pupil:
     network = Pupil(len(sets), Hints(sets).count, config.dropout)
     if config.start == "shipped":
         known = load_weights(shipped_weights()).network.state_dict()
-        kept = {name: value for name, value in known.items() if not name.startswith("heads.")}
+        kept = {name: value for name, value in known.items() if not name.startswith(("heads.", "line."))}
         network.load_state_dict(network.state_dict() | kept, strict=True)
     return network
 

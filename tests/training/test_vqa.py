@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from analysis.vqa.bilivqa import load_weights
+from analysis.vqa.bilivqa import load_weights, shipped_model
 from tests.training.vqa_clips import SMALL_SET, write_clips
 from toolchain.errors import InputError, UsageError
 from toolchain.events import Event, Progress
 from toolchain.models.networks.bilivqa import BilivqaNetwork
 from training import vqa
 from training.data.vqa_shards import VqaData
-from training.vqa import Pupil, VqaConfig, load_config, loss_of, open_data, predict, settle, train
+from training.vqa import Pupil, VqaConfig, _pupil, load_config, loss_of, open_data, predict, settle, train
 from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, _windowed
 from training.vqa_worsen import KINDS
 
@@ -182,6 +182,14 @@ def test_settling_takes_the_statistics_of_whole_pictures(clips: VqaData, monkeyp
     assert all(torch.equal(once[name], value) for name, value in network.named_buffers())
     assert not network.training
     assert float(network.spatial.stem[1].running_var.mean()) != 1  # type: ignore[index,union-attr]
+
+
+def test_a_training_can_begin_with_the_shipped_extractors_and_heads_of_its_own(clips: VqaData) -> None:
+    pupil = _pupil(SMALL.model_copy(update={"start": "shipped"}), sets_of(clips)[:1])
+    shipped = shipped_model().network
+    assert len(pupil.heads) == 1
+    assert torch.equal(pupil.spatial.stem[0].weight, shipped.spatial.stem[0].weight)  # type: ignore[arg-type,index]
+    assert not pupil.line.weight.any()
 
 
 def test_normalisation_never_goes_by_the_batch() -> None:
