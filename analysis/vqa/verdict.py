@@ -18,10 +18,15 @@ from analysis.vqa.spec import DO_NOTHING, FramePair, JudgeControls, Limits, Stag
 BOOTSTRAP_SAMPLES = 2000
 SEED = 20240203
 
-BASELINE_GATES = frozenset({"fidelity_median", "fidelity_p95", "noise", "hue_median", "hue_p95", "skin", "harm"})
-"""How far colours and grain lie from the source's, and the output from a master. What doing nothing shows there is
-the coding of the file: it is the baseline, and a person who asked for it by name is told of it and gets it. With
-restoring in between it is no longer the baseline, and nothing is excused."""
+BASELINE_GATES = frozenset(
+    {
+        "fidelity_median", "fidelity_p95", "noise", "sharpness", "ringing", "banding", "structure_vmaf", "structure",
+        "hue_median", "hue_p95", "skin", "harm",
+    }
+)  # fmt: skip
+"""How far colours, detail and grain lie from the source's, and the output from a master. What doing nothing shows
+there is the coding of the file: it is the baseline, and a person who asked for it by name is told of it and gets it.
+With restoring in between it is no longer the baseline, and nothing is excused."""
 
 Outcome = Literal["accept", "accept_no_gain", "reject", "uncertain"]
 

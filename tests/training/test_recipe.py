@@ -10,10 +10,13 @@ from pydantic import BaseModel
 
 from toolchain.errors import UsageError
 from training.data.itm_pairs import ItmDataConfig
+from training.data.vqa_data import VqaDataConfig
+from training.expectation import ExpectationConfig
 from training.itm import ItmConfig
 from training.itm_local import LocalConfig
 from training.recipe import load_recipe
 from training.restore import RestoreConfig
+from training.vqa import VqaConfig
 
 CLASSES: dict[str, type[BaseModel]] = {
     "itm_data": ItmDataConfig,
@@ -22,6 +25,10 @@ CLASSES: dict[str, type[BaseModel]] = {
     "itm_local": LocalConfig,
     "restore_codec_clean": RestoreConfig,
     "restore_clarity": RestoreConfig,
+    "vqa_data": VqaDataConfig,
+    "vqa": VqaConfig,
+    "expectation_data": ItmDataConfig,
+    "expectation": ExpectationConfig,
 }
 FOLDER = Path(str(files("configs") / "training"))
 
