@@ -140,7 +140,7 @@ def _starts(shot: Shot, length: int, key_frames: Sequence[int]) -> list[int]:
 
 
 def _spread_pairs(total: int, count: int) -> list[int]:
-    """Indices of about `count` of `total` shots: neighbours two by two, evenly spread; an odd one is the last shot."""
+    """Indices of about `count` of `total` shots: neighbours two by two, evenly spread; an odd one is the last."""
     pairs = max(1, count // 2)
     firsts = np.linspace(0, total - 2, pairs).round().astype(int) if pairs > 1 else [(total - 2) // 2]
     chosen = {int(index) for first in firsts for index in (first, first + 1)}

@@ -41,7 +41,13 @@ def job_cpu_s(clip: Path, output: Path, profile: str, home: Path) -> float:
     command = [sys.executable, "-m", "agent", "process", str(clip), "-o", str(output), "--profile", profile]
     before = os.times()
     environment = {**os.environ, "SDR2HDR_HOME": str(home)}
-    subprocess.run([*command, "--on-reject", "direct203", "--overwrite"], env=environment, check=True, stderr=-3)
+    subprocess.run(
+        [*command, "--on-reject", "direct203", "--overwrite"],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
 

@@ -48,7 +48,7 @@ def key_picture(rgb_nits: Image) -> Image:
         size = tuple(
             max(round(side * scale), least) for side, least in zip(picture.shape[1::-1], KEY_SIZE, strict=True)
         )
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.float32)
     left, top = ((have - want) // 2 for have, want in zip(picture.shape[1::-1], KEY_SIZE, strict=True))
     return perceived(picture[top : top + KEY_SIZE[1], left : left + KEY_SIZE[0]])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import product
+from typing import Any
 
 import cv2
 import numpy as np
@@ -162,7 +163,7 @@ def _cross_and_dot(view: View) -> tuple[Image, Image]:
     return _between(cv2.split(view.half_source_itp), cv2.split(view.half_mapped_itp))
 
 
-def _between(source: Sequence[Image], target: Sequence[Image]) -> tuple[Image, Image]:
+def _between(source: Iterable[NDArray[Any]], target: Iterable[NDArray[Any]]) -> tuple[Image, Image]:
     """Sine and cosine of the turn from one hue to another, times both chromas; ICtCp planes of the same shape."""
     (_, source_t, source_p), (_, target_t, target_p) = source, target
     cross, dot = source_t * target_p - source_p * target_t, source_t * target_t + source_p * target_p

@@ -103,7 +103,7 @@ def test_a_job_passes_it_over_and_delivers_another_model(tree: Path, tmp_path: P
     assert code == 0, events[-1]
     manifest = manifest_of(output)
     tried = {verdict["model_id"]: verdict for verdict in manifest["pilot"]}
-    assert not tried["glare"]["outcome"] == "accept"
+    assert tried["glare"]["outcome"] != "accept"
     assert manifest["model"] != "glare"
 
 
