@@ -67,11 +67,11 @@ def test_our_own_models_deliver_a_cartoon(
     assert all(any(sentence in line for line in ran) for sentence in told), ran
 
 
-def test_a_published_model_does_a_job_on_the_runtime_asked_for(sample_clip: Path, tmp_path: Path) -> None:
+def test_a_published_model_does_a_job_on_the_runtime_asked_for(cartoon_clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     with installed(tmp_path / "cache", "agcm"):
         asked = ["--profile", "fast", "--model", "agcm", "--runtime", "onnxruntime"]
-        code = main(["process", str(sample_clip), "-o", str(output), *asked])
+        code = main(["process", str(cartoon_clip), "-o", str(output), *asked])
     assert code == 0
     assert "agcm render runs on onnxruntime, as asked" in " ".join(manifest_of(output)["rendered"]["runtimes"])
 
