@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from toolchain.color.arrays import FloatArray
 from toolchain.errors import UsageError
-from toolchain.files import disk_errors, write_atomic
+from toolchain.files import write_atomic
+from training.data.folders import claim
 from training.data.grading import CURVES, UNSEEN_CURVES, Curve
 from training.data.itm_grades import (
     SEEN_CURVES,
@@ -95,7 +96,7 @@ def build(
     there are none, or where `folder` was begun with another configuration.
     """
     stamp = _stamp(config)
-    _claim(folder, stamp)
+    claim(folder, stamp)
     sources = _sources(config, data_folder)
     for done, source in enumerate(sources, start=1):
         path = folder / source.split / f"{source.title}.npz"
@@ -114,16 +115,6 @@ def build(
 def _stamp(config: ItmDataConfig) -> str:
     text = json.dumps({"format": FORMAT_VERSION, **config.model_dump(mode="json")}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _claim(folder: Path, stamp: str) -> None:
-    """A folder belongs to one configuration, so a resumed build never mixes two."""
-    note = folder / "config.sha256"
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text(encoding="utf-8").strip() != stamp:
-        raise UsageError(f"{folder} was begun with another configuration: choose another folder or remove it.")
-    write_atomic(note, stamp + "\n")
 
 
 def _sources(config: ItmDataConfig, data_folder: Path | None) -> list[Source]:

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from analysis.vqa.display import CLIP_FRAMES, key_picture, motion_picture
 from toolchain.errors import UsageError
-from toolchain.files import disk_errors, write_atomic
+from toolchain.files import write_atomic
+from training.data.folders import claim
 from training.data.itm_sources import CREDITS
 from training.data.vqa_jod import JOD_ERRORS, check, jod_losses
 from training.data.vqa_labels import RAW, LabelMap, Reference, label_luma
@@ -89,7 +90,7 @@ def build(
     if any(not how.of.keys().isdisjoint(JOD_ERRORS) for how in config.labels.values()):
         check()
     titles = _titles(config, data_folder)
-    _claim(folder, stamp)
+    claim(folder, stamp)
     for order, title in enumerate(titles):
         if not (folder / title.split / f"{title.name}.json").exists():
             _make(title, order, config, folder)
@@ -107,16 +108,6 @@ def _stamp(config: VqaDataConfig) -> str:
         {"format": FORMAT_VERSION, **config.model_dump(mode="json", exclude={"labels"})}, sort_keys=True
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _claim(folder: Path, stamp: str) -> None:
-    """A folder belongs to one configuration, so a resumed build never mixes two."""
-    note = folder / "config.sha256"
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and note.read_text(encoding="utf-8").strip() != stamp:
-        raise UsageError(f"{folder} was begun with another configuration: choose another folder or remove it.")
-    write_atomic(note, stamp + "\n")
 
 
 def _titles(config: VqaDataConfig, data_folder: Path | None) -> list[VqaTitle]:
