@@ -4,9 +4,9 @@
     python -m benchmarks.verifier_error report --work FOLDER --out docs/benchmarks/verifier_error.json
 
 `measure` judges every case as `agent verify` would and compares it with the master by two reference metrics. The
-verifier never sees a master; its gate `harm` was taught to foretell squared PU21 error, which is near to one of the two,
-and ColorVideoVDP has no part in it unless `--structure` asks. It stores numbers and small pictures below FOLDER. `report` forms verdicts from the stored
-numbers at the limits in force, and the truth from the reference metrics.
+verifier never sees a master; its gate `harm` was taught to foretell squared PU21 error, which is near to one of the
+two; ColorVideoVDP has no part in it unless `--structure` asks. Numbers and small pictures are kept below FOLDER.
+`report` forms verdicts from the numbers at the limits in force, and the truth from the reference metrics.
 
 Truth. A result is truly better (worse) than doing nothing where PU21-PSNR and ColorVideoVDP against the master both
 say so by more than what is seen: 0.5 dB and 0.1 JOD. Where they do not agree, or nothing is seen, the truth is not

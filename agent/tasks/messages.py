@@ -53,7 +53,7 @@ class PilotRequest(_Message):
 
 
 class PilotResult(_Message):
-    """Verdicts in shortlist order; `ranking`: ids of the accepted, best selection score first."""
+    """Verdicts in shortlist order; `ranking`: ids of the accepted, largest expected gain first."""
 
     verdicts: tuple[Verdict, ...]
     ranking: tuple[str, ...]
