@@ -38,6 +38,7 @@ from analysis.vqa.pooling import judged
 from analysis.vqa.registry import stage_metric
 from analysis.vqa.spec import FramePair, Image, JudgeControls, Limits, load_limits
 from analysis.vqa.verdict import decide, gain_of, judge_candidate
+from benchmarks import verifier_reasons
 from benchmarks.machine import describe_machine, write_report
 from benchmarks.picture_share import PictureShare
 from benchmarks.verifier_cases import Case, Video, cases, videos
@@ -178,7 +179,8 @@ class Judged:
     row: Row
     truth: str
     """better, worse, or unknown."""
-    passed_gates: bool
+    failed: tuple[str, ...]
+    """Gates that do not hold."""
     outcome: str
     selection: float
 
@@ -197,7 +199,7 @@ def judged_rows(work: Path) -> list[Judged]:
                 Judged(
                     row,
                     _truth(row, nothing),
-                    all(gate.state != "failed" for gate in gates),
+                    tuple(gate.gate for gate in gates if gate.state == "failed"),
                     outcome,
                     float(np.mean(row.units[stage_metric("pilot").name])),
                 )
@@ -291,7 +293,7 @@ def delivered(found: Sequence[Judged]) -> dict[str, object]:
     found_first: list[Judged] = []
     chances: list[tuple[str, bool]] = []
     for listed in videos_of.values():
-        order = sorted((each for each in listed if each.passed_gates), key=lambda each: -each.selection)[:ATTEMPTS]
+        order = sorted((each for each in listed if not each.failed), key=lambda each: -each.selection)[:ATTEMPTS]
         first = [each for each in order if each.outcome == "accept"][:1]
         found_first += first
         if any(each.truth == "better" for each in listed):
@@ -324,13 +326,14 @@ def report(work: Path, out: Path | None) -> None:
     """Print the tables as Markdown and write them as JSON."""
     found = judged_rows(work)
     rows, jobs = errors(found), delivered(found)
-    for line in _table(rows):
+    for line in (*_table(rows), "", *verifier_reasons.table(found)):
         sys.stdout.write(line + "\n")
     sys.stdout.write(json.dumps(jobs) + "\n")
     if out:
         pictures = len({each.row.picture for each in found})
         limits = load_limits().model_dump()
-        content = {"pictures": pictures, "errors": rows, "delivered": jobs, "limits": limits}
+        why = {"ends": verifier_reasons.reasons(found), "gates": verifier_reasons.gates_that_reject(found)}
+        content = {"pictures": pictures, "errors": rows, "better": why, "delivered": jobs, "limits": limits}
         write_report(out, {**content, "model": model_hash(), **describe_machine()})
 
 
