@@ -14,10 +14,11 @@ from analysis.vqa.colorvideovdp import available
 from analysis.vqa.display import CLIP_FRAMES
 from tests.shared_data import shared_data
 from toolchain.color.transfer import bt1886_eotf_inverse, pq_eotf, pq_eotf_inverse
-from toolchain.errors import UsageError
+from toolchain.errors import InputError, UsageError
 from toolchain.lut import expand_still
 from toolchain.models.guards import bind_guarded
 from toolchain.models.spec import Controls
+from training.data import vqa_data
 from training.data.vqa_damages import DAMAGES, STRENGTHS, damaged
 from training.data.vqa_data import VqaDataConfig, build, build_from_yaml, load
 from training.data.vqa_jod import jod_losses
@@ -25,6 +26,7 @@ from training.data.vqa_labels import LabelMap, Reference, label_luma
 from training.data.vqa_media import BT709, HDR, SDR, Clip, Medium, expanded
 from training.data.vqa_shards import stored
 from training.data.vqa_sources import drawn_titles, photo_titles, scene_titles, split_of
+from training.data.vqa_tone import TONE_RAW
 from training.data.vqa_versions import BASE, MODELS, Plan, plans
 
 ITP = LabelMap(of={"delta_e_itp": 1.0, "unrest_itp": 1.0}, half=15.0, slope=1.5)
@@ -90,6 +92,42 @@ def test_other_maps_label_anew_without_drawing(built: Path) -> None:
     build(SMALL, built)
     assert [row.labels["itp"] for rows in load(built).titles.values() for row in rows] == before
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*.npy")} == pictures
+
+
+TONED = LabelMap(of={"toned_delta_e": 1.0, "tone_excess": 150.0}, half=8.0, slope=1.2)
+
+
+def test_labels_on_stored_pictures_are_measured_when_they_are_asked_for(built: Path) -> None:
+    toned = SMALL.model_copy(update={"labels": {"colour": TONED}})
+    build(toned, built)
+    rows = [row for rows in load(built).titles.values() for row in rows]
+    assert all(row.labels.keys() == {"colour"} and TONE_RAW.keys() <= row.raw.keys() for row in rows)
+    assert [row.labels["colour"] for row in rows[:2]] == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert min(row.labels["colour"] for row in rows) < 0.9
+    build(SMALL, built)
+
+
+def test_a_set_that_is_labelled_anew_is_none_until_all_of_it_is(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vqa_data, "_label_anew", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(SMALL.model_copy(update={"labels": {"colour": TONED}}), built)
+    with pytest.raises(InputError, match="not a finished set"):
+        load(built)
+    build(SMALL, built)
+
+
+def test_further_titles_are_for_training_alone_and_move_no_other() -> None:
+    few = SMALL.model_copy(update={"drawn": 20, "scenes": 1})
+    more = few.model_copy(update={"more_drawn": 30, "more_scenes": 2})
+    own, all_of = ([(t.name, t.split) for t in vqa_data._titles(config, None)] for config in (few, more))
+    assert all_of[: len(own)] == own
+    further = all_of[len(own) :]
+    assert {split for _, split in further} == {"train"}
+    assert len(dict(all_of)) == len(all_of)
 
 
 def test_a_folder_of_another_configuration_is_refused(built: Path) -> None:

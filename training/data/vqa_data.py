@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from analysis.vqa.display import CLIP_FRAMES, key_picture, motion_picture
-from toolchain.errors import UsageError
+from toolchain.errors import InputError, UsageError
 from toolchain.files import write_atomic
 from training.data.folders import claim
 from training.data.itm_sources import CREDITS
@@ -36,11 +36,15 @@ from training.data.vqa_shards import (
     write_title,
 )
 from training.data.vqa_sources import VqaTitle, drawn_titles, photo_titles, scene_titles
+from training.data.vqa_tone import TONE_ERRORS, tone_free_errors
 from training.data.vqa_versions import BASE, graded_pair, plans, rendered
 from training.recipe import load_recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: further titles for training, and errors without the tone choice (`training.data.vqa_tone`)."""
 DATA_VARIABLE = "SDR2HDR_DATA"
+LATE = {JOD_ERRORS: jod_losses, TONE_ERRORS: tone_free_errors}
+"""Errors that are measured on a title's stored key and motion pictures, where a label wants them."""
 Progress = Callable[[int, int, str], None]
 """Called after each title with (titles done, titles in all, its name)."""
 
@@ -61,6 +65,10 @@ class VqaDataConfig(BaseModel):
     """Damaged versions of each title."""
     renditions: Annotated[int, Field(ge=0, le=6)] = 2
     """Undamaged renditions by models of each title."""
+    more_drawn: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Further drawn titles of which only those of the training split are made: the others stay what they are."""
+    more_scenes: Annotated[int, Field(ge=0, le=1000)] = 0
+    more_shots: Annotated[int, Field(ge=0, le=100)] = 0
     labels: dict[str, LabelMap] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -91,6 +99,7 @@ def build(
         check()
     titles = _titles(config, data_folder)
     claim(folder, stamp)
+    _unfinish(folder, config)
     for order, title in enumerate(titles):
         if not (folder / title.split / f"{title.name}.json").exists():
             _make(title, order, config, folder)
@@ -110,12 +119,36 @@ def _stamp(config: VqaDataConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _unfinish(folder: Path, config: VqaDataConfig) -> None:
+    """A set with other labels is none until all of its rows have those asked for: the two are never mixed."""
+    try:
+        labels = load(folder).manifest["config"]["labels"]
+    except (InputError, KeyError, TypeError):
+        labels = None
+    if labels != config.model_dump(mode="json")["labels"]:
+        (folder / MANIFEST).unlink(missing_ok=True)
+
+
 def _titles(config: VqaDataConfig, data_folder: Path | None) -> list[VqaTitle]:
-    """Origins mixed, so that a build that was stopped has some of each."""
-    photos = _photos(config, data_folder) if config.photo_shots else []
-    found = [*photos, *scene_titles(config.scenes, config.seed), *drawn_titles(config.drawn, config.seed)]
+    """Origins mixed, so that a build that was stopped has some of each; those for training alone come last."""
+    found = _mixed(config, data_folder)
     if not found:
         raise UsageError("The set would hold no title: ask for drawn, scenes or photo_shots.")
+    larger = {name: getattr(config, name) + more for name, more in _more(config).items()}
+    if not any(_more(config).values()):
+        return found
+    known = {title.name for title in found}
+    further = _mixed(config.model_copy(update=larger), data_folder)
+    return found + [title for title in further if title.name not in known and title.split == "train"]
+
+
+def _more(config: VqaDataConfig) -> dict[str, int]:
+    return {"drawn": config.more_drawn, "scenes": config.more_scenes, "photo_shots": config.more_shots}
+
+
+def _mixed(config: VqaDataConfig, data_folder: Path | None) -> list[VqaTitle]:
+    photos = _photos(config, data_folder) if config.photo_shots else []
+    found = [*photos, *scene_titles(config.scenes, config.seed), *drawn_titles(config.drawn, config.seed)]
     return sorted(found, key=lambda title: hashlib.sha256(title.name.encode()).digest())
 
 
@@ -165,26 +198,25 @@ def _make(title: VqaTitle, order: int, config: VqaDataConfig, folder: Path) -> N
 
 
 def _label_anew(title: VqaTitle, config: VqaDataConfig, folder: Path) -> None:
-    """The slow errors where they are wanted and not there yet, then labels by the maps of this configuration.
+    """The late errors where they are wanted and not there yet, then labels by the maps of this configuration.
 
     Maps may change without a picture being made again.
     """
     rows = read_rows(folder, title.split, title.name)
-    measured = _with_jod(rows, folder) if _wants_jod(rows[0], config) else rows
-    labelled = _labelled(measured, config)
-    if labelled != rows:
+    for errors, measure in LATE.items():
+        if _wants(errors, rows[0], config):
+            key, motion = (read_part(folder, title.split, title.name, part) for part in ("key", "motion"))
+            found = zip(rows, measure(key, motion), strict=True)
+            rows = [replace(row, raw={**row.raw, **more}) for row, more in found]
+    labelled = _labelled(rows, config)
+    if labelled != read_rows(folder, title.split, title.name):
         write_rows(folder, labelled)
 
 
-def _wants_jod(row: Row, config: VqaDataConfig) -> bool:
+def _wants(errors: tuple[str, ...], row: Row, config: VqaDataConfig) -> bool:
+    """Whether a label that this title gets needs these errors and they are not there."""
     wanted = [how for name, how in config.labels.items() if how.wanted(name, row.title, row.split)]
-    return any(not how.of.keys().isdisjoint(JOD_ERRORS) for how in wanted) and JOD_ERRORS[0] not in row.raw
-
-
-def _with_jod(rows: list[Row], folder: Path) -> list[Row]:
-    key, motion = (read_part(folder, rows[0].split, rows[0].title, part) for part in ("key", "motion"))
-    losses = jod_losses(key, motion)
-    return [replace(row, raw={**row.raw, **loss}) for row, loss in zip(rows, losses, strict=True)]
+    return any(not how.of.keys().isdisjoint(errors) for how in wanted) and errors[0] not in row.raw
 
 
 def _labelled(rows: list[Row], config: VqaDataConfig) -> list[Row]:

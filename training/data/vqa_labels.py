@@ -19,6 +19,7 @@ from toolchain.color.ictcp import ITP_WEIGHTS, ictcp_from_nits
 from toolchain.color.primaries import luminance_coefficients
 from toolchain.color.pu21 import pu21_encode
 from training.data.vqa_media import Clip
+from training.data.vqa_tone import TONE_RAW
 
 LABEL_FRAMES = (5, 16, 26)
 """Frames of a clip that are compared in full."""
@@ -30,6 +31,7 @@ RAW = {
     "cambi_gain": "CAMBI (libvmaf, max_log_contrast 5) of PU21 luma above the master's, at least 0",
     "jod_loss_key": "10 - ColorVideoVDP JOD of the key picture against the title's coded master",
     "jod_loss_motion": "the same of 8 consecutive motion pictures, at 24 a second",
+    **TONE_RAW,
 }
 """Every error that can be measured and what it is."""
 _FEATURES = ("name=float_ms_ssim", "name=cambi:max_log_contrast=5")
