@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.vqa.metric import MetricSpec
 from analysis.vqa.spec import Image
-from analysis.vqa.view import View, largest, mix
-from toolchain.color.primaries import conversion_matrix
-from toolchain.color.transfer import BT1886_GAMMA, REFERENCE_WHITE_NITS
+from analysis.vqa.tones import TINY_NITS
+from analysis.vqa.view import View, largest
 
-SOURCE_CLIP = (219 - 1) / 219
-"""Signal from which a source counts as clipped itself: code 235 in 8 bits, less one for rounding."""
+OWN_TOP = 0.97
+"""The source's own flat top begins at this part of its brightest thousandth."""
 
-FLAT_TOP = 0.99
 DIM_NITS = 20.0
 """A frame that stays below has no highlights to clip, and its brightest pixels are coding steps."""
+
+FLAT_SLOPE = 0.2
+"""Stops of output a stop of source: below this nothing of the source's shading is to be seen. Doing nothing has 1."""
+
+BIN_STOPS = 0.05
+TOP_STOPS = 2.0
+LEAST_STOPS = 0.1
+"""A flat top that spans less of the source's range hides nothing to speak of."""
+
+MIN_PIXELS = 30
+CROWD = 4
+"""No tone counts for more than this many typical ones: a large sky must not decide alone."""
 
 VISIBLE_NITS = 0.15
 """A source signal of 5 %. On a 203-nit display what lies below is black to the eye."""
@@ -25,21 +37,54 @@ CRUSHED_SHARE = 0.25
 
 
 def clipped_points(view: View) -> float:
-    """Percent of pixels in the output's flat top that the source had below its own.
+    """Percent of pixels that the output shows as one flat top and the source does not.
 
-    The flat top begins at 99 % of the peak, or of the brightest thousandth where that stays below the peak: a curve
-    cut at 400 nits clips as surely as one cut at 1000. The source's begins at white or at its brightest thousandth.
-    Each side is held to its own top, so exposure plays no part.
+    The top is flat as far down as the output hardly rises with the source, by the largest component of each pixel.
+    Medians over all pixels of a tone: an encoder's overshoot beside edges lifts single pixels 5 to 30 % above a flat
+    top. The source at the exposure asked for, and each side held to its own top. Half size; graphics are left out.
     """
-    source, output = largest(view.source), largest(view.output)
-    source_top = _brightest(source)
-    if source_top < DIM_NITS:
+    source, output = largest(view.reference.half), largest(view.half_output)
+    top = _brightest(source)
+    if top < DIM_NITS:
         return 0.0
-    signal = largest(mix(view.source, conversion_matrix("bt2020", "bt709")))
-    signal_top = min(REFERENCE_WHITE_NITS, _brightest(signal)) * SOURCE_CLIP**BT1886_GAMMA
-    flat = output >= FLAT_TOP * min(view.controls.peak_nits, _brightest(output))
-    lost = np.count_nonzero((signal[flat] < signal_top) & (source[flat] < FLAT_TOP * source_top))
-    return 100 * lost / flat.size
+    if view.pair.graphics_mask is not None:
+        letters = cv2.resize(view.pair.graphics_mask, source.shape[::-1], interpolation=cv2.INTER_AREA)
+        free = cv2.dilate(letters, np.ones((5, 5))) < 0.1
+    else:
+        free = np.ones(source.shape, bool)
+    below = (np.log2(top) - np.log2(np.maximum(source[free], np.float32(TINY_NITS)))) / BIN_STOPS
+    last = _flat_until(np.maximum(below, 0), output[free])
+    flat = (below < last) & (source[free] < OWN_TOP * top)
+    return 100 * np.count_nonzero(flat) / source.size
+
+
+def _flat_until(below: NDArray[np.floating], output: Image) -> int:
+    """How many bins from the source's top down the output's flat top reaches; 0 where it has none.
+
+    `below`: each pixel's distance from the source's top in bins; `output`: its nits.
+    """
+    bins = round(TOP_STOPS / BIN_STOPS)
+    near = below < bins
+    index, output = below[near].astype(np.int32), output[near]
+    count = np.bincount(index, minlength=bins)
+    tones = np.split(output[np.argsort(index, kind="stable")], np.cumsum(count)[:-1])
+    level = np.array([_log2(float(np.median(tone))) if len(tone) >= MIN_PIXELS else np.nan for tone in tones])
+    tops = [end for end in range(1, bins + 1) if _slope(level[:end], count[:end]) < FLAT_SLOPE]
+    return max(tops, default=0)
+
+
+def _slope(level: NDArray[np.float64], count: NDArray[np.int64]) -> float:
+    """Stops of output a stop of source over these tones, from the top down; inf where they are too few to say."""
+    known = np.flatnonzero(np.isfinite(level))
+    enough = known.size and known[-1] == level.size - 1 and 2 * count[known].sum() > count.sum()
+    if not enough or np.ptp(known) * BIN_STOPS < LEAST_STOPS:
+        return np.inf
+    weight = np.minimum(count[known], CROWD * np.median(count[known]))
+    return float(np.polyfit(-BIN_STOPS * known, level[known], 1, w=np.sqrt(weight))[0])
+
+
+def _log2(nits: float) -> float:
+    return float(np.log2(max(nits, TINY_NITS)))
 
 
 def crushed_points(view: View) -> float:
@@ -62,7 +107,7 @@ def _brightest(nits: Image) -> float:
 
 
 CLIPPING = MetricSpec(
-    "clipping", "% of pixels", (0.0, 100.0), "lower", "largest component of BT.2020 light", "gate",
+    "clipping", "% of pixels", (0.0, 100.0), "lower", "half-size light, largest BT.2020 component", "gate",
     "detail of the source that ends as flat white", neutral=0.0, measure=clipped_points,
 )  # fmt: skip
 CRUSHING = MetricSpec(

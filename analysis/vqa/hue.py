@@ -18,7 +18,7 @@ from toolchain.color.primaries import conversion_matrix, luminance_coefficients
 from toolchain.color.transfer import REFERENCE_WHITE_NITS
 
 MIN_CHROMA = 0.03
-"""Paler colours lose their hue to the chroma quantiser of an encoder before any model touches it."""
+"""Paler areas lose their hue to the chroma quantiser of an encoder before any model touches it."""
 
 SECTORS = 36
 EQUAL_SHARE = 0.05
@@ -62,7 +62,7 @@ def skin(source: SourceView) -> NDArray[np.bool_]:
 
 
 def _coloured(source: SourceView) -> NDArray[np.bool_]:
-    _, ct, cp = cv2.split(source.half_itp)
+    _, ct, cp = cv2.split(source.soft_itp)
     return ct * ct + cp * cp > MIN_CHROMA**2
 
 
@@ -72,17 +72,17 @@ def _coloured_skin(source: SourceView) -> NDArray[np.bool_]:
 
 def _sectors(source: SourceView) -> NDArray[np.int32]:
     """The hue sector of each coloured pixel, in the order of the mask."""
-    _, ct, cp = cv2.split(source.half_itp)
+    _, ct, cp = cv2.split(source.soft_itp)
     mask = source.once(_coloured)
     angle = np.arctan2(cp[mask], ct[mask])
     return np.minimum((angle + np.pi) * (SECTORS / (2 * np.pi)), SECTORS - 1).astype(np.int32)
 
 
 def _percentile(view: View, percent: float) -> float | None:
-    """A percentile over pixels of the shift of each pixel's hue sector.
+    """A percentile over areas of the shift of each one's hue sector.
 
-    A model turns all colours of one hue alike; the encoder's chroma noise turns each pixel another way, by 10 degrees
-    and more in pale colours. So the shift is formed over sectors of source hue, weighted by chroma, not by pixel.
+    A model turns all colours of one hue alike; the encoder's chroma noise turns each place another way, by 10 degrees
+    and more in pale colours. So the shift is formed over sectors of source hue, weighted by chroma, not by place.
     What a sector turns within its bend (`_bends`) is no shift.
     """
     shift, count = view.once(_sector_shifts)
@@ -148,7 +148,8 @@ def _rise(view: View) -> float:
     """The power of light above mid-tones by which SDR white becomes the output's brightest component, at least 1."""
     components = largest(mix(view.half_output, conversion_matrix("bt2020", "bt709")))
     brightest = np.partition(components.ravel(), -max(components.size // 1000, 1))[-max(components.size // 1000, 1)]
-    rise = np.log2(max(float(brightest), MIDTONES_NITS[1]) / MIDTONES_NITS[1]) - view.tones.level
+    mid = view.tones.level + view.tones.contrast * np.log2(MIDTONES_NITS[1])
+    rise = np.log2(max(float(brightest), MIDTONES_NITS[1])) - mid
     return max(float(rise / np.log2(REFERENCE_WHITE_NITS / MIDTONES_NITS[1])), 1.0)
 
 
@@ -159,8 +160,11 @@ def _turns(sector: NDArray[np.int32], cross: Image, dot: Image) -> NDArray[np.fl
 
 
 def _cross_and_dot(view: View) -> tuple[Image, Image]:
-    """Sine and cosine of each half-size pixel's hue shift at the source's luminance, times both chromas."""
-    return _between(cv2.split(view.half_source_itp), cv2.split(view.half_mapped_itp))
+    """Sine and cosine of each area's hue shift at the source's luminance, times both chromas.
+
+    Of means of 7x7: an encoder mixes the colours of fine detail, which turns single pixels and not areas.
+    """
+    return _between(cv2.split(view.soft_source_itp), cv2.split(view.soft_mapped_itp))
 
 
 def _between(source: Iterable[NDArray[Any]], target: Iterable[NDArray[Any]]) -> tuple[Image, Image]:
@@ -174,7 +178,7 @@ def _degrees(cross: ArrayLike, dot: ArrayLike) -> NDArray[np.float64]:
     return np.degrees(np.arctan2(np.abs(cross), dot, dtype=np.float64))
 
 
-_DOMAIN = "half-size light in ICtCp, hue angle of CtCp"
+_DOMAIN = "half-size light in ICtCp, mean of 7x7, hue angle of CtCp"
 MEDIAN = MetricSpec(
     "hue_median", "degree", (0.0, 180.0), "lower", _DOMAIN, "gate", "how far most colours turn",
     neutral=0.0, measure=median, absent="no coloured pixels",

@@ -6,6 +6,7 @@ from analysis.vqa import (
     cambi,
     clipping,
     colorvideovdp,
+    contours,
     describe,
     expected,
     exposure,
@@ -20,6 +21,7 @@ from analysis.vqa import (
     ringing,
     sharpness,
     shot_jump,
+    unevenness,
     vmaf_neg,
     volume,
 )
@@ -30,6 +32,7 @@ from analysis.vqa.spec import JudgeControls, Limits, Stage
 MEASURES: tuple[MetricSpec, ...] = (
     fidelity.MEDIAN,
     fidelity.P95,
+    unevenness.UNEVENNESS,
     exposure.EXPOSURE,
     clipping.CLIPPING,
     clipping.CRUSHING,
@@ -37,6 +40,7 @@ MEASURES: tuple[MetricSpec, ...] = (
     sharpness.SHARPNESS,
     ringing.RINGING,
     cambi.BANDING,
+    contours.CONTOURS,
     vmaf_neg.STRUCTURE_VMAF,
     colorvideovdp.STRUCTURE,
     flicker.FLICKER,

@@ -110,10 +110,11 @@ class Limits(BaseModel):
     The two noises are the gain metrics' own, from test and retest: a gain below it is no gain.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fidelity_median: float = Field(gt=0)
     fidelity_p95: float = Field(gt=0)
+    unevenness: float = Field(gt=0)
     exposure: float = Field(gt=0)
     clipping: float = Field(gt=0)
     crushing: float = Field(gt=0)
@@ -121,6 +122,7 @@ class Limits(BaseModel):
     sharpness: float = Field(gt=0)
     ringing: float = Field(gt=0)
     banding: float = Field(gt=0)
+    contours: float = Field(gt=0)
     structure: float = Field(ge=0, le=10)
     structure_vmaf: float = Field(ge=0, le=100)
     flicker: float = Field(gt=0)

@@ -20,8 +20,8 @@ SEED = 20240203
 
 BASELINE_GATES = frozenset(
     {
-        "fidelity_median", "fidelity_p95", "noise", "sharpness", "ringing", "banding", "structure_vmaf", "structure",
-        "hue_median", "hue_p95", "skin", "harm",
+        "fidelity_median", "fidelity_p95", "unevenness", "noise", "sharpness", "ringing", "banding", "contours",
+        "structure_vmaf", "structure", "hue_median", "hue_p95", "skin", "harm",
     }
 )  # fmt: skip
 """How far colours, detail and grain lie from the source's, and the output from a master. What doing nothing shows

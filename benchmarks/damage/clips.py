@@ -1,7 +1,8 @@
 """The clips of the damage suite, and which of them are held out.
 
 The split is by title and was written down before any limit was looked at; no limit and no formula is tuned on a
-held-out clip. The first fifteen calibration clips are those that earlier limits were fitted to.
+held-out clip. The first fifteen calibration clips are those that earlier limits were fitted to; the last twelve came
+later, before the gates that they made necessary.
 """
 
 from __future__ import annotations
@@ -104,6 +105,22 @@ CALIBRATION: tuple[Entry, ...] = (
     Entry("title", "9", text=True),  # landscape, strong grain
 )
 
+MORE_CALIBRATION: tuple[Entry, ...] = (
+    Entry("title", "85"),  # moonlight, grain
+    Entry("title", "79"),  # night street, strong grain
+    Entry("title", "61"),  # stage
+    Entry("title", "77"),  # fire, grain
+    Entry("title", "96"),  # forest
+    Entry("title", "127"),  # neon, grain
+    Entry("title", "118", faces=True),  # portrait, strong grain
+    Entry("title", "76"),  # candle
+    Entry("title", "104"),  # fireworks
+    Entry("title", "71"),  # fog, grain
+    Entry("title", "114"),  # table, grain
+    Entry("title", "124"),  # room
+)
+"""Dark, grainy and pale ones: held-out clips like these showed that the first twenty did not stand for them."""
+
 HELD_OUT: tuple[Entry, ...] = (
     Entry("photograph", "CandleGlass"),
     Entry("photograph", "Cannon", text=True),
@@ -141,8 +158,9 @@ HELD_OUT: tuple[Entry, ...] = (
 
 
 def entries() -> tuple[tuple[Entry, bool], ...]:
-    """Every clip and whether it is held out, calibration first."""
-    return tuple((entry, False) for entry in CALIBRATION) + tuple((entry, True) for entry in HELD_OUT)
+    """Every clip and whether it is held out. Their order decides what is done to each, so new ones come last."""
+    split = ((CALIBRATION, False), (HELD_OUT, True), (MORE_CALIBRATION, False))
+    return tuple((entry, held_out) for part, held_out in split for entry in part)
 
 
 def read_clip(entry: Entry, held_out: bool, index: int, data: Path) -> Clip:

@@ -43,8 +43,10 @@ class Damage:
         return self.strengths[STRENGTHS.index(name)]
 
 
-_COLOUR = ("fidelity_median", "fidelity_p95")
+_COLOUR = ("fidelity_median", "fidelity_p95", "unevenness")
+_PATCHES = ("unevenness", "fidelity_median", "fidelity_p95")
 _DETAIL = ("fidelity_p95",)
+_STEPS = ("contours", "banding")
 
 DAMAGES: tuple[Damage, ...] = (
     Damage("too bright", ("exposure",), "stop", (0.6, 1.0, 1.5), light.expose),
@@ -60,12 +62,12 @@ DAMAGES: tuple[Damage, ...] = (
     Damage("outside P3", ("gamut_p3",), "% of pixels", (1.5, 2.0, 8.0), light.leave_p3, light.has_wide_hues),
     Damage("negative light", ("gamut",), "factor", (1.5, 2.0, 3.0), light.negative, light.has_vivid, coded=False),
     Damage("not a number", ("gamut",), "% of pixels", (0.01, 0.1, 1.0), light.holes, coded=False),
-    Damage("blotches of light", _COLOUR, "nits", (5.0, 10.0, 20.0), light.blotch),
-    Damage("blotches of gain", _COLOUR, "stop", (0.25, 0.5, 1.0), light.uneven),
-    Damage("blotches of colour", _COLOUR, "share", (0.05, 0.1, 0.2), light.stain),
+    Damage("blotches of light", _PATCHES, "nits", (5.0, 10.0, 20.0), light.blotch),
+    Damage("blotches of gain", _PATCHES, "stop", (0.25, 0.5, 1.0), light.uneven),
+    Damage("blotches of colour", _PATCHES, "share", (0.05, 0.1, 0.2), light.stain),
     Damage("glaring graphics", ("graphics",), "nits", (400.0, 600.0, 1000.0), light.glare, light.has_graphics),
     Damage("noise", ("noise",), "x the source's", (2.5, 3.5, 6.0), detail.grain),
-    Damage("banding", ("banding",), "ten-bit codes", (4.0, 8.0, 16.0), detail.requantise, detail.has_gradients),
+    Damage("banding", _STEPS, "ten-bit codes", (4.0, 8.0, 16.0), detail.requantise, detail.has_gradients),
     Damage("blur", ("sharpness", "structure_vmaf"), "pixel", (0.7, 1.2, 2.5), detail.blur, detail.has_detail),
     Damage("halos, thin", ("sharpness", "ringing"), "amount", (0.5, 1.0, 2.0), detail.sharpen, detail.has_detail),
     Damage("halos, wide", ("ringing", *_DETAIL), "amount", (0.25, 0.5, 1.0), detail.wide_halo, detail.has_detail),

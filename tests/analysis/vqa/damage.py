@@ -10,21 +10,28 @@ import numpy as np
 from analysis.vqa.spec import source_nits
 from analysis.vqa.view import SourceView, luminance
 from tests.analysis.vqa.pictures import BT709, HEIGHT, WIDTH, Image, scene, skin_patch
-from toolchain.color.transfer import pq_eotf
+from toolchain.color.transfer import pq_eotf, pq_eotf_inverse
 
 Change = Callable[[Image, int, int], Image]
 """(good output, shot, frame) -> damaged output, all in nits."""
 
 
 def rich_scene(seed: int = 0, drift: int = 0) -> Image:
-    """`scene` with skin, a strong edge, shadows with detail and a highlight: every metric has something to say."""
+    """`scene` with skin, sky, a strong edge, shadows with detail, a highlight: all metrics have something to say."""
     picture = scene(seed, drift)
     picture[:20, :60] = skin_patch()[:20, :60]
+    picture[:28, 62:] = sky()[:28, 62:]
     picture[30:60, 100:130] = 180
     picture[30:60, 130:] = 4
     grey = 0.12 + 0.08 * np.sin(np.arange(50, dtype=np.float32) / 3)[None, :, None]
     picture[-25:, :50] = source_nits(np.broadcast_to(grey, (25, 50, 3)), BT709)
     return picture
+
+
+def sky(codes: float = 30) -> Image:
+    """A smooth slope over this many ten-bit PQ codes from left to right."""
+    signal = 0.5 + np.linspace(0, codes / 1023, WIDTH, dtype=np.float32)
+    return np.broadcast_to(pq_eotf(signal)[None, :, None], (HEIGHT, WIDTH, 3)).astype(np.float32)
 
 
 def used_source_view(nits: Image) -> SourceView:
@@ -91,9 +98,24 @@ def banded(output: Image, codes: float) -> Image:
     return np.broadcast_to(steps[None, :, None], output.shape).astype(np.float32)
 
 
+def stepped(output: Image, codes: float) -> Image:
+    """Luminance in steps of this many ten-bit PQ codes."""
+    y = np.maximum(luminance(output), np.float32(1e-4))
+    steps = pq_eotf(np.round(1023 * pq_eotf_inverse(y) / codes) * codes / 1023)
+    return np.asarray(output * (steps / y)[..., None], np.float32)
+
+
+def stained(output: Image, share: float) -> Image:
+    """Patches warmer and patches colder."""
+    x, y = np.meshgrid(np.linspace(0, 9, WIDTH), np.linspace(0, 5, HEIGHT))
+    wave = share * np.sin(x) * np.sin(y)
+    return (output * np.stack([1 + wave, np.ones_like(wave), 1 - wave], axis=-1)).astype(np.float32)
+
+
 OF: dict[str, Change] = {
     "fidelity_median": lambda o, s, n: blotched(o, 40),
     "fidelity_p95": lambda o, s, n: blotched(o, 20),
+    "unevenness": lambda o, s, n: stained(o, 0.2),
     "exposure": lambda o, s, n: o * np.float32(2),
     "clipping": lambda o, s, n: np.minimum(o, np.float32(80)),
     "crushing": lambda o, s, n: crushed(o, 2),
@@ -101,6 +123,7 @@ OF: dict[str, Change] = {
     "sharpness": lambda o, s, n: blurred(o, 1),
     "ringing": lambda o, s, n: haloed(o, 1),
     "banding": lambda o, s, n: banded(o, 16),
+    "contours": lambda o, s, n: stepped(o, 8),
     "structure": lambda o, s, n: blurred(o, 4),
     "structure_vmaf": lambda o, s, n: blurred(o, 2),
     "flicker": lambda o, s, n: o * np.float32(1 + 0.1 * (-1) ** n),

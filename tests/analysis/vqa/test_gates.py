@@ -43,7 +43,8 @@ DAMAGE: list[tuple[str, Callable[[Image, int, int, float], Image], tuple[float, 
     ("shot_jump", lambda o, s, n, x: o * 2 ** (x * s), (0.35, 0.5, 1.0)),
     ("gamut", lambda o, s, n, x: damage.saturated(o, x), (4.0, 6.0, 8.0)),
     ("gamut_p3", lambda o, s, n, x: np.maximum(damage.saturated(o, x), 0), (3.0, 4.0, 6.0)),
-    ("fidelity_median", lambda o, s, n, x: damage.blotched(o, x), (20.0, 40.0, 80.0)),
+    ("unevenness", lambda o, s, n, x: damage.stained(o, x), (0.2, 0.3, 0.4)),
+    ("fidelity_median", lambda o, s, n, x: damage.blotched(o, x), (30.0, 40.0, 80.0)),
     ("fidelity_p95", lambda o, s, n, x: damage.blotched(o, x), (10.0, 20.0, 40.0)),
 ]
 
@@ -113,6 +114,24 @@ def test_shadows_that_lose_two_stops_are_crushed_before_they_are_black():
         output = source.copy()
         output[:10] *= np.float32(left)
         assert judged(pair(source, output))["crushing"].state == state, left
+
+
+@pytest.mark.parametrize("codes", [6.0, 8.0, 16.0])
+def test_staircases_are_caught_where_the_source_is_smooth(codes: float):
+    source = damage.sky(codes=48)
+    assert judged(pair(source, expanded(source)))["contours"].state == "passed"
+    assert judged(pair(source, damage.stepped(expanded(source), codes)))["contours"].state == "failed"
+    both = judged(pair(damage.stepped(source, codes), expanded(damage.stepped(source, codes))))["contours"]
+    assert both.state == "passed", "the source's own steps are no fault of the output"
+
+
+def test_a_flat_top_is_seen_under_an_encoders_overshoot():
+    source = damage.rich_scene()
+    cut = np.minimum(expanded(source), np.float32(150))
+    ringing = (
+        cut * np.float32(1.2) ** np.random.default_rng(0).choice([0, 1], cut.shape[:2], p=[0.97, 0.03])[..., None]
+    )
+    assert judged(pair(source, ringing.astype(np.float32)))["clipping"].state == "failed"
 
 
 @pytest.mark.parametrize("degrees", [8.0, 12.0, 20.0])

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +252,14 @@ def test_constructors_read_signals_in_nits():
 def test_pictures_of_different_sizes_are_our_mistake():
     with pytest.raises(AgentError, match="same size"):
         pair(scene(), scene()[:10])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_no_limit_switches_its_gate_off(tmp_path: Path, value: float):
+    path = tmp_path / "limits.yaml"
+    path.write_text(yaml.safe_dump(load_limits().model_dump(mode="json") | {"hue_p95": value}))
+    with pytest.raises(UsageError, match=r"hue_p95.*finite"):
+        load_limits(path)
 
 
 @pytest.mark.parametrize("text", ["exposure: 0.5", "[1, 2]", "exposure: [", "\xff"])
