@@ -76,7 +76,8 @@ def _stops(nits: Image) -> Image:
 
 
 def test_the_split_is_by_title_and_large_enough():
-    calibration, held_out = ({(entry.kind, entry.name) for entry in part} for part in (CALIBRATION + MORE_CALIBRATION, HELD_OUT))
+    parts = (CALIBRATION + MORE_CALIBRATION, HELD_OUT)
+    calibration, held_out = ({(entry.kind, entry.name) for entry in part} for part in parts)
     assert not calibration & held_out
     assert len(calibration) == len(CALIBRATION) + len(MORE_CALIBRATION) >= 10
     assert len(held_out) == len(HELD_OUT) >= 15
