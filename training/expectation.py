@@ -166,6 +166,7 @@ class ExpectationNetwork(nn.Module):
 
     centre: Tensor
     scale: Tensor
+    together: Tensor
 
     def __init__(self, config: ExpectationConfig, data: Examples | None = None):
         super().__init__()
@@ -177,6 +178,7 @@ class ExpectationNetwork(nn.Module):
         inputs = torch.zeros(2, 2 * SIGNATURE_SIZE) if data is None else torch.cat([data.frame, data.video], 1)
         self.register_buffer("centre", inputs.mean(0))
         self.register_buffer("scale", inputs.std(0) + LEAST_SCALE)
+        self.register_buffer("together", torch.eye(TONES))
 
     def forward(self, frame: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log spread of the rise, (N, TONES) each, in PU21 / 100."""
@@ -228,6 +230,7 @@ def train(config: ExpectationConfig, folders: Sequence[Path], out: Path, emit: E
     curves = {split: [(line["step"], line[split]) for line in lines] for split in ("train", "validation")}
     plot_lines(curves, "mean squared error, PU21 units squared", out / "learning.png")
     _make_honest(learner.average, data["validation"])
+    learner.average.together.copy_(errors_together(learner.average, data["validation"]))
     figures = {split: scored(learner.average, part) for split, part in data.items()}
     write_atomic(out / "metrics.json", (json.dumps(figures, indent=1) + "\n").encode())
     weights = out / "expectation.safetensors"
@@ -264,8 +267,28 @@ def _make_honest(network: ExpectationNetwork, held_out: Examples) -> None:
         last.bias[TONES:] += math.log(short)
 
 
+def errors_together(network: ExpectationNetwork, held_out: Examples) -> Tensor:
+    """Correlation of two tones' errors, (TONES, TONES), over pairs that have both; positive definite."""
+    network.eval()
+    with torch.no_grad():
+        mean, log_spread = network(held_out.frame, held_out.video)
+    counted = (held_out.share * held_out.weight[:, None]).sqrt().double()
+    error = (held_out.rise - mean) / log_spread.exp() * counted
+    moments = error.T @ error / (counted.T @ counted).clamp_min(1e-9)
+    values, vectors = torch.linalg.eigh(_as_correlation(moments))
+    return _as_correlation((vectors * values.clamp_min(1e-3)) @ vectors.T).float()
+
+
+def _as_correlation(moments: Tensor) -> Tensor:
+    """Moments over the roots of their own diagonal; a tone that no picture has stands alone."""
+    absent = torch.diag((moments.diagonal() <= 0).to(moments))
+    moments = moments + absent
+    roots = moments.diagonal().sqrt()
+    return moments / roots[:, None] / roots
+
+
 def _weights(network: ExpectationNetwork) -> bytes:
-    tensors = {"centre": network.centre, "scale": network.scale}
+    tensors = {"centre": network.centre, "scale": network.scale, "together": network.together}
     for number, layer in enumerate(network.layers):
         assert isinstance(layer, nn.Linear)  # noqa: S101 - __init__ makes no other
         tensors |= {f"weight{number}": layer.weight.detach(), f"bias{number}": layer.bias.detach()}

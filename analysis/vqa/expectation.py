@@ -3,7 +3,8 @@
 A small network, trained on graded masters and the SDR pictures made of them (`training.expectation`), reads how a
 picture's tones are spread: a hard edge at white tells of clipped highlights, a soft shoulder of compressed ones. It
 answers for each of 32 tones with the PU21 level a master has there and a standard deviation. It knows nothing of the
-output, so no model can please it but by coming near to what masters are.
+output, so no model can please it but by coming near to what masters are. With it comes how the errors of two tones go
+together: masters' mid-tones are anchored, so a shadow that is too dark goes with highlights that are too bright.
 
 The master is taken as everywhere here: mid-tones at the SDR picture's with white at 203 nits.
 """
@@ -15,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
@@ -32,6 +34,9 @@ PU_SCALE = 100.0
 """The network counts in hundreds of PU21 units."""
 
 LOG_SPREAD = (-4.0, 2.0)
+SIGNATURE_SIDE = 128
+"""Longer side of the picture that a signature is read off: about that of the pictures that trained. Larger ones have
+finer lights and grain, and so other histograms of the same scene."""
 SIGNAL_TOP = 1.05
 LEVELS, TOP_LEVELS, COLOUR_LEVELS = 64, 16, 16
 TOP_FROM = 0.9
@@ -60,11 +65,27 @@ class SourceTones:
 
 def source_tones(source: SourceView) -> SourceTones:
     """The tones of a source; shared by all that ask through `SourceView.once`."""
-    signal = source.half_signal / np.float32(219)
-    luma = np.clip(source.half_y / np.float32(REFERENCE_WHITE_NITS), 0, None) ** np.float32(1 / BT1886_GAMMA)
+    index = np.minimum((_luma(source) / TONE_STEP).astype(np.int32), TONES - 1).ravel()
+    return SourceTones(_signature(_small(source)), index, np.bincount(index, minlength=TONES))
+
+
+def _small(source: SourceView) -> SourceView:
+    height, width = source.rgb.shape[:2]
+    scale = SIGNATURE_SIDE / max(height, width)
+    if scale >= 1:
+        return source
+    size = (max(round(width * scale), 2), max(round(height * scale), 2))
+    return SourceView(np.asarray(cv2.resize(source.rgb, size, interpolation=cv2.INTER_AREA), np.float32))
+
+
+def _luma(source: SourceView) -> Values:
+    light = np.clip(source.half_y / np.float32(REFERENCE_WHITE_NITS), 0, None)
+    return np.minimum(light ** np.float32(1 / BT1886_GAMMA), np.float32(SIGNAL_TOP))
+
+
+def _signature(source: SourceView) -> Values:
+    signal, luma = source.half_signal / np.float32(219), _luma(source)
     largest, smallest = np.clip(signal.max(axis=2), 0, SIGNAL_TOP), np.clip(signal.min(axis=2), 0, 1)
-    luma = np.minimum(luma, SIGNAL_TOP)
-    index = np.minimum((luma / TONE_STEP).astype(np.int32), TONES - 1).ravel()
     colour = np.minimum((luma / SIGNAL_TOP * COLOUR_LEVELS).astype(np.int32), COLOUR_LEVELS - 1).ravel()
     pixels = np.maximum(np.bincount(colour, minlength=COLOUR_LEVELS), 1)
     signature = np.concatenate(
@@ -76,7 +97,7 @@ def source_tones(source: SourceView) -> SourceTones:
             np.percentile(luma, PERCENTILES),
         ]
     )
-    return SourceTones(signature.astype(np.float32), index, np.bincount(index, minlength=TONES))
+    return signature.astype(np.float32)
 
 
 def _shares(values: Values, levels: int, low: float) -> NDArray[np.float64]:
@@ -100,6 +121,8 @@ class TrainedExpectation:
     centre: Values
     scale: Values
     layers: tuple[tuple[Values, Values], ...]
+    together: Values
+    """Correlation of the errors of two tones, (TONES, TONES), on titles that did not train."""
 
     def __call__(self, frame: Values, video: Values) -> tuple[Values, Values]:
         x = (np.concatenate([frame, video]) - self.centre) / self.scale
@@ -118,8 +141,8 @@ def shipped_expectation() -> TrainedExpectation:
 
 
 def read_expectation(data: bytes) -> TrainedExpectation:
-    """The network in the bytes of a safetensors file: `centre`, `scale`, and `weight<n>`, `bias<n>` of each layer."""
+    """The network in a safetensors file: `centre`, `scale`, `together`, and `weight<n>`, `bias<n>` of each layer."""
     tensors = {name: np.asarray(tensor, np.float32) for name, tensor in load(data).items()}
     count = sum(name.startswith("weight") for name in tensors)
     layers = tuple((tensors[f"weight{n}"], tensors[f"bias{n}"]) for n in range(count))
-    return TrainedExpectation(tensors["centre"], tensors["scale"], layers)
+    return TrainedExpectation(tensors["centre"], tensors["scale"], layers, tensors["together"])

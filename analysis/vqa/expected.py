@@ -9,6 +9,7 @@ result is to be visibly further from the master than doing nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +56,7 @@ class FrameTones:
         output = float(share @ (self.output_squared - 2 * self.output * master + master**2)) + scatter
         factor = 10 ** (VISIBLE_LOSS_DB / 10)
         slope = (self.output - master) - factor * (self.nothing - master)
-        return Errors(nothing, output, 2 * float(share @ (np.abs(slope) * spread)))
+        return Errors(nothing, output, 2 * share * slope * spread)
 
     def _at_exposure(self, master_pu: NDArray[np.float64]) -> NDArray[np.float64]:
         """The master moved as the source was for the exposure asked for, under the peak asked for."""
@@ -65,11 +66,12 @@ class FrameTones:
 
 @dataclass(frozen=True)
 class Errors:
-    """Expected squared error of doing nothing and of the output, and the spread of their difference, PU21 squared."""
+    """Expected squared error of doing nothing and of the output, PU21 squared."""
 
     nothing: float
     output: float
-    spread: float
+    deviation: NDArray[np.float64]
+    """What their difference changes by if the master is off by one standard deviation at each of TONES."""
 
 
 def frame_tones(view: View) -> FrameTones:
@@ -99,8 +101,9 @@ def expected_gain_db(view: View) -> float:
 class HarmGate:
     """Chance in percent that the result is visibly further from a master than doing nothing.
 
-    Shots count alike, frames of a shot alike. The master's errors are taken to hang together over the whole video,
-    as one colourist's choices do, so more frames do not make the gate surer than it is.
+    Shots count alike, frames of a shot alike. The master's errors are taken to hang together over the whole video, as
+    one colourist's choices do, so more frames do not make the gate surer than it is. How they hang together over
+    tones is measured (`TrainedExpectation.together`).
     """
 
     limit: float
@@ -120,10 +123,9 @@ class HarmGate:
         ).astype(np.float32)
         expect = shipped_expectation()
         errors = {shot: [tones.errors(expect, video) for _, tones in frames] for shot, frames in shots.items()}
-        margin, spread = (
-            float(np.mean([np.mean([value(e) for e in listed]) for listed in errors.values()]))
-            for value in (_margin, lambda e: e.spread)
-        )
+        margin = float(_mean(errors, _margin))
+        deviation = _mean(errors, lambda each: each.deviation)
+        spread = math.sqrt(max(float(deviation @ expect.together @ deviation), 0.0))
         chance = 50 * math.erfc(margin / (math.sqrt(2) * (spread + LEAST_SPREAD_PU2)))
         worst = min(errors, key=lambda shot: float(np.mean([_margin(e) for e in errors[shot]])))
         detail = f"expected to be {_gain_text(errors)} a graded master than doing nothing; worst in shot {worst}"
@@ -134,10 +136,18 @@ def _margin(errors: Errors) -> float:
     return 10 ** (VISIBLE_LOSS_DB / 10) * (errors.nothing + LEAST_ERROR_PU2) - (errors.output + LEAST_ERROR_PU2)
 
 
-def _gain_text(errors: dict[int, list[Errors]]) -> str:
+def _mean(
+    errors: Mapping[int, Sequence[Errors]], value: Callable[[Errors], float | NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Shots alike, frames of a shot alike."""
+    shots = [np.mean(np.array([value(each) for each in listed]), axis=0) for listed in errors.values()]
+    return np.asarray(np.mean(np.array(shots), axis=0), np.float64)
+
+
+def _gain_text(errors: Mapping[int, Sequence[Errors]]) -> str:
     nothing, output = (
-        float(np.mean([np.mean([value(e) for e in listed]) for listed in errors.values()])) + LEAST_ERROR_PU2
-        for value in (lambda e: e.nothing, lambda e: e.output)
+        float(_mean(errors, value)) + LEAST_ERROR_PU2
+        for value in (lambda each: each.nothing, lambda each: each.output)
     )
     gain = 10 * math.log10(nothing / output)
     return f"{abs(gain):.1f} dB {'nearer to' if gain >= 0 else 'further from'}"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.cli.main import main
-from analysis.vqa.expectation import SIGNATURE_SIZE, read_expectation
+from analysis.vqa.expectation import SIGNATURE_SIZE, TONES, read_expectation
 from toolchain.errors import InputError, UsageError
 from toolchain.events import ignore
 from training.data.itm_pairs import ItmDataConfig, build
@@ -59,6 +59,28 @@ def test_the_network_runs_in_the_product_as_it_was_trained(pairs: Path, tmp_path
     ours = read_expectation(_weights(network))(frame.numpy(), video.numpy())
     assert ours[0] == pytest.approx(100 * mean[0].numpy(), abs=1e-3)
     assert ours[1] == pytest.approx(100 * np.exp(log_spread[0].numpy()), rel=1e-4)
+
+
+def test_how_errors_go_together_is_measured_where_both_tones_are() -> None:
+    import torch
+
+    from training.expectation import Examples, ExpectationNetwork, errors_together
+
+    pairs = 4000
+    torch.manual_seed(0)
+    rise, share = torch.zeros(pairs, TONES), torch.zeros(pairs, TONES)
+    rise[:, 3] = torch.randn(pairs)
+    rise[:, 5] = -0.8 * rise[:, 3] + 0.6 * torch.randn(pairs)
+    share[:, [3, 5, 7]] = 1 / 3
+    signatures = torch.zeros(pairs, SIGNATURE_SIZE)
+    network = ExpectationNetwork(CONFIG)
+    for tensor in network.parameters():
+        torch.nn.init.zeros_(tensor)
+    together = errors_together(network, Examples(signatures, signatures, share, rise, torch.ones(pairs)))
+    assert together[3, 5] == pytest.approx(-0.8, abs=0.02)
+    assert together.diagonal() == pytest.approx(np.ones(TONES), abs=1e-5)
+    assert torch.linalg.eigvalsh(together.double()).min() > 0
+    assert together[0, 1:].abs().max() < 1e-6
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(pairs: Path, tmp_path: Path) -> None:

@@ -49,6 +49,23 @@ def test_every_tone_of_a_source_is_counted_once():
     assert tones.share.sum() == pytest.approx(1)
 
 
+def test_a_picture_and_the_same_picture_larger_have_the_same_signature():
+    small = np.repeat(np.repeat(np.random.default_rng(0).uniform(0, 203, (18, 32, 3)), 4, 0), 4, 1).astype(np.float32)
+    large = np.repeat(np.repeat(small, 5, 0), 5, 1)
+    signatures = [source_tones(SourceView(picture)).signature for picture in (small, large)]
+    assert signatures[1] == pytest.approx(signatures[0], abs=1e-4)
+
+
+def test_the_shipped_errors_go_together_as_anchored_mid_tones_make_them():
+    together = shipped_expectation().together
+    assert together.shape == (TONES, TONES)
+    assert np.allclose(np.diag(together), 1, atol=1e-5)
+    assert np.linalg.eigvalsh(together.astype(np.float64)).min() > 0
+    assert together[6, 10] > 0.3
+    assert together[24, 28] > 0.3
+    assert together[6, 24] < 0
+
+
 def test_the_shipped_expectation_is_finite_and_unsure_of_what_it_has_never_seen():
     tones = source_tones(SourceView(scene()[0]))
     mean, spread = shipped_expectation()(tones.signature, tones.signature)
@@ -116,6 +133,7 @@ def test_a_network_is_read_from_safetensors_and_runs_its_layers():
     tensors = {
         "centre": np.zeros(inputs, np.float32),
         "scale": np.ones(inputs, np.float32),
+        "together": np.eye(TONES, dtype=np.float32),
         "weight0": np.zeros((2 * TONES, inputs), np.float32),
         "bias0": np.concatenate([np.full(TONES, 0.5), np.zeros(TONES)]).astype(np.float32),
     }
