@@ -30,7 +30,8 @@ from training.plots import plot_lines
 from training.recipe import load_recipe
 from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, network_input
 from training.vqa_figures import srcc
-from training.vqa_lines import draw_lines
+from training.vqa_losses import label_losses
+from training.vqa_measured import Regressing, measured, regress
 from training.vqa_mos import MosConfig, import_mos
 from training.vqa_report import report
 
@@ -54,7 +55,7 @@ class VqaConfig(BaseModel):
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=1, description="clips a step, in equal parts from each data set")
     group: int = Field(default=4, gt=1, description="versions of one title that stand side by side in a batch")
-    worsened: int = Field(default=4, ge=0, description="clips besides, that are others of the batch with more damage")
+    worsened: int = Field(default=0, ge=0, description="clips besides, that are others of the batch with more damage")
     labels: tuple[str, ...] = Field(default=(), description="of the shards' label sources, those to learn; none: all")
     windows: tuple[Windows, ...] = Field(min_length=1, description="in rising order of from_step, the first at 0")
     learning_rate: float = Field(gt=0)
@@ -67,7 +68,7 @@ class VqaConfig(BaseModel):
     worse_weight: float = Field(default=3.0, ge=0, description="of worsened clips that do not score below")
     margin: float = Field(default=0.15, gt=0, description="up to which a pair's scores must differ as its labels do")
     mos: MosConfig = MosConfig()
-    ridges: tuple[float, ...] = Field(default=(300, 1000, 3000, 10000), description="tried for the heads' lines")
+    regressing: Regressing = Regressing()
     seed: int = 0
     threads: int = Field(default=1, gt=0)
     validate_every: int = Field(default=250, gt=0)
@@ -143,12 +144,7 @@ def loss_of(network: Pupil, batch: Batch, config: VqaConfig) -> tuple[Tensor, di
     """The mean over heads of how far scores are from labels, how badly they correlate, and how pairs stand; and how
     badly hints are answered."""
     scores, named = network.answers(batch.key, batch.motion)
-    parts = []
-    for head in range(scores.shape[1]):
-        known = ~torch.isnan(batch.labels[:, head])
-        if int(known.sum()) > 1:
-            parts.append(_head_losses(scores[known, head], batch.labels[known, head], config.margin))
-    fit, correlation, rank = torch.stack([torch.stack(part) for part in parts]).mean(0)
+    fit, correlation, rank = label_losses(scores, batch.labels, config.margin)
     hint = _hint_loss(named, batch.hints)
     worse = _worse_loss(scores, batch)
     loss = config.fit_weight * fit + correlation + config.rank_weight * rank
@@ -162,18 +158,6 @@ def _hint_loss(named: Tensor, hints: Tensor) -> Tensor:
     if not bool(known.any()):
         return named.sum() * 0
     return functional.binary_cross_entropy_with_logits(named[known], hints[known])
-
-
-def _head_losses(scores: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    fit = functional.smooth_l1_loss(scores, labels, beta=0.05)
-    a, b = scores - scores.mean(), labels - labels.mean()
-    correlation = 1 - (a * b).sum() / (a.norm() * b.norm() + 1e-3)
-    due = labels[:, None] - labels[None]
-    have = scores[:, None] - scores[None]
-    pairs = due > 0.01
-    short = (due.clamp(max=margin) - have).clamp_min(0)
-    rank = (short * pairs).sum() / pairs.sum().clamp_min(1)
-    return fit, correlation, rank
 
 
 def _worse_loss(scores: Tensor, batch: Batch) -> Tensor:
@@ -221,7 +205,7 @@ def train(
         emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
     weights = out / f"{config.name}.safetensors"
     finished = load_weights(best).network
-    draw_lines(finished, sets, config.ridges)
+    regress(finished, sets, measured(sets, out), config.regressing, config.margin)
     _write(weights, finished, sets)
     plot_metrics(log, out / "metrics.png")
     figures = test(weights, sets, config.threads)
@@ -236,7 +220,9 @@ def _pupil(config: VqaConfig, sets: Sequence[DataSet]) -> Pupil:
     network = Pupil(len(sets), Hints(sets).count, config.dropout)
     if config.start == "shipped":
         known = load_weights(shipped_weights()).network.state_dict()
-        kept = {name: value for name, value in known.items() if not name.startswith(("heads.", "line."))}
+        kept = {
+            name: value for name, value in known.items() if not name.startswith(("heads.", "regressions.", "blend"))
+        }
         network.load_state_dict(network.state_dict() | kept, strict=True)
     return network
 

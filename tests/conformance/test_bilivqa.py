@@ -22,7 +22,7 @@ from training.data.vqa_versions import graded_pair
 
 PARITY = 1e-3
 LARGEST_FILE = 15_000_000
-PARAMETERS = 450_000
+PARAMETERS = 900_000
 SEVERE = ("grain", "blur", "blocks", "banding", "over-expansion", "flicker")
 
 
@@ -33,9 +33,9 @@ def engines(pytestconfig: pytest.Config) -> Path:
 
 
 def test_the_network_stays_small() -> None:
-    assert sum(part.numel() for part in BilivqaNetwork(2).parameters()) <= PARAMETERS
+    assert sum(part.numel() for part in BilivqaNetwork(3).parameters()) <= PARAMETERS
     assert shipped_weights().stat().st_size <= LARGEST_FILE
-    assert len(shipped_model().heads) == 2
+    assert shipped_model().heads == ("colour", "structure", "detail")
 
 
 @pytest.mark.parametrize("runtime", RUNTIME_NAMES)
@@ -56,9 +56,9 @@ def test_every_runtime_gives_the_network_s_scores(runtime: RuntimeName, engines:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [160, 171])
+@pytest.mark.parametrize("number", [400, 411])
 def test_clean_titles_it_has_never_seen_stand_above_severe_damage(number: int) -> None:
-    title = drawn_titles(number + 1, seed=7)[number]  # the training set holds 0 to 159
+    title = drawn_titles(number + 1, seed=7)[number]  # the training set holds none from 360 on
     rng = np.random.default_rng(number)
     clean = HDR.signal(graded_pair(title.render(), rng).master)
     scorer = Scorer(runtime="torch")

@@ -22,6 +22,7 @@ from training import vqa
 from training.data.vqa_shards import VqaData
 from training.vqa import Pupil, VqaConfig, _pupil, load_config, loss_of, open_data, predict, settle, train
 from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, _windowed
+from training.vqa_measured import Regressing
 from training.vqa_worsen import KINDS
 
 SMALL = VqaConfig(
@@ -34,6 +35,7 @@ SMALL = VqaConfig(
     validate_every=2,
     validate_most=2,
     checkpoint_every=1,
+    regressing=Regressing(steps=2, batch=4),
 )
 
 
@@ -55,7 +57,7 @@ def draws(sets: list[DataSet]) -> Draws:
 def test_the_recipe_that_ships_fits_its_class() -> None:
     config = load_config(Path("configs/training/vqa.yaml"))
     assert config.name == "bilivqa"
-    assert config.batch % 2 == 0  # two label sources in equal parts
+    assert config.batch % len(config.labels) == 0  # label sources in equal parts
 
 
 @pytest.mark.parametrize("starts", [(1,), (0, 0), (0, 5, 3)])
@@ -189,7 +191,7 @@ def test_a_training_can_begin_with_the_shipped_extractors_and_heads_of_its_own(c
     shipped = shipped_model().network
     assert len(pupil.heads) == 1
     assert torch.equal(pupil.spatial.stem[0].weight, shipped.spatial.stem[0].weight)  # type: ignore[arg-type,index]
-    assert not pupil.line.weight.any()
+    assert pupil.blend.tolist() == [1.0]
 
 
 def test_normalisation_never_goes_by_the_batch() -> None:

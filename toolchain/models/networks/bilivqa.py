@@ -1,11 +1,13 @@
 """BILIVQA rebuilt: a key picture and 32 consecutive small ones -> a clip's score by each head.
 
 MobileNetV2 (Sandler et al., CVPR 2018) looks at the key picture, X3D (Feichtenhofer, CVPR 2020) at the motion; their
-features are pooled, concatenated and regressed, with one head for each data set of labels. Three things are not as
+features are pooled, concatenated and regressed, with one head for each data set of labels. Four things are not as
 published. Both look at differences beside the picture (to the surround, to the picture before), in which grain, steps
 and flicker stand out: a small network then learns in minutes what a large one learns in days; the temporal filter
 before X3D's first stage gives way to them. Features are pooled at every scale, not at the last alone, and by their
-spread beside their mean. And both are narrow.
+spread beside their mean. Both are narrow. And filters without weights measure the pictures first
+(`toolchain.models.networks.bilivqa_front`): their cells join MobileNetV2's stages, and what they measure of whole
+pictures is regressed beside the features, by several small regressions whose mean counts.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toolchain.models.networks.base import GraphSpec, Network, TensorSpec
+from toolchain.models.networks.bilivqa_front import CELL_MAPS, MEASURED, Front
 
 KEY_SHAPE = (3, 256, 448)
 MOTION_SHAPE = (3, 32, 72, 128)
@@ -32,8 +35,13 @@ BOTTLENECK = 2.25
 AMPLIFIED = 8.0
 """What differences are multiplied by: they are about as much smaller than the picture."""
 
+JOINING = {2: 0, 3: 1, 5: 2}
+"""After which of MobileNetV2's stages the cells of which scale join: where their sizes are equal."""
+
 SPREAD_FLOOR = 1e-4
 HIDDEN = 128
+REGRESSIONS, REGRESSION_WIDTH, FARTHEST = 6, 96, 5.0
+"""Of what is measured: how many, how wide, and how many spreads from the training clips' mean a number may be."""
 
 
 class BilivqaNetwork(Network):
@@ -50,45 +58,66 @@ class BilivqaNetwork(Network):
         ),
     )
 
+    blend: Tensor
+    """(heads,) in [0, 1]: the share of what is learnt; the rest is what is regressed from measurements."""
+
     def __init__(self, heads: int = 2, dropout: float = 0.0):
         super().__init__()
-        self.spatial, self.temporal = MobileNetV2(), X3d()
+        self.front, self.spatial, self.temporal = Front(), MobileNetV2(), X3d()
         features = self.spatial.features + self.temporal.features
         self.shared = nn.Sequential(
             nn.BatchNorm1d(features), nn.Dropout(dropout), nn.Linear(features, HIDDEN), nn.SiLU(), nn.Dropout(dropout)
         )
         self.heads = nn.ModuleList(_head() for _ in range(heads))
-        self.line = nn.Linear(features, heads)
-        """Beside the heads: what a straight line says of the normalised features. Nothing until it is fitted."""
-        for tensor in self.line.parameters():
-            nn.init.zeros_(tensor)
+        self.regressions = Regressions(heads)
+        self.register_buffer("blend", torch.ones(heads))
 
     def score(self, key: Tensor, motion: Tensor) -> Tensor:
         """See the class."""
         return torch.sigmoid(self.logits(key, motion))
 
     def logits(self, key: Tensor, motion: Tensor) -> Tensor:
-        """What `score` takes the sigmoid of, unbounded."""
-        return self.judged(self.features(key, motion))
+        """What `score` takes the sigmoid of, unbounded: `blend` parts of the heads', the rest of the regressions'."""
+        measured, cells = self.front(key, motion)
+        learnt = self.judged(self._features(key, motion, cells))
+        return self.blend * learnt + (1 - self.blend) * self.regressions(measured)
 
     def features(self, key: Tensor, motion: Tensor) -> Tensor:
         """(N, features) pooled and concatenated, not yet normalised."""
-        return torch.cat([self.spatial(key), self.temporal(motion)], 1)
+        return self._features(key, motion, self.front.cells(key))
+
+    def _features(self, key: Tensor, motion: Tensor, cells: list[Tensor]) -> Tensor:
+        return torch.cat([self.spatial(key, cells), self.temporal(motion)], 1)
 
     def judged(self, features: Tensor) -> Tensor:
         """(N, features) -> (N, heads) logits."""
         known = self.shared(features)
-        return torch.cat([head(known) for head in self.heads], 1) + self.line(self.shared[0](features))
+        return torch.cat([head(known) for head in self.heads], 1)
 
-    def last_of(self, head: int) -> tuple[Tensor, ...]:
-        """Weight and bias of a head's last layer: scaled, they scale what the head says beside its line."""
-        layers = self.heads[head]
-        assert isinstance(layers, nn.Sequential)  # noqa: S101 - as `_head` makes them
-        return tuple(layers[-1].parameters())
+
+class Regressions(nn.Module):
+    """(N, MEASURED) -> (N, heads) logits: the mean of small networks over numbers brought to one scale."""
+
+    middle: Tensor
+    spread: Tensor
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(MEASURED))
+        self.register_buffer("spread", torch.ones(MEASURED))
+        self.parts = nn.ModuleList(_regression(heads) for _ in range(REGRESSIONS))
+
+    def forward(self, measured: Tensor) -> Tensor:
+        scaled = self.scaled(measured)
+        return torch.stack([part(scaled) for part in self.parts]).mean(0)
+
+    def scaled(self, measured: Tensor) -> Tensor:
+        """(N, MEASURED) in spreads from the middle, none farther than FARTHEST."""
+        return ((measured - self.middle) / self.spread).clamp(-FARTHEST, FARTHEST)
 
 
 class MobileNetV2(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, features): mean and spread of the maps at 1/2, 1/4, 1/8, 1/16 and 1/32."""
+    """(N, 3, H, W) in [0, 1] and its cells -> (N, features): mean and spread of the maps at 1/2 to 1/32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,14 +132,17 @@ class MobileNetV2(nn.Module):
                 before = channels
             self.stages.append(nn.Sequential(*stage))
             pooled.append(channels)
+        self.joins = nn.ModuleDict({str(at): _join(pooled[at]) for at in JOINING})
         self.features = 2 * sum(pooled)
 
-    def forward(self, key: Tensor) -> Tensor:
+    def forward(self, key: Tensor, cells: list[Tensor]) -> Tensor:
         surround = functional.avg_pool2d(functional.pad(key, (1, 1, 1, 1), mode="replicate"), 3, 1)
         maps = self.stem(torch.cat([key - 0.5, AMPLIFIED * (key - surround)], 1))
         pooled = []
-        for stage in self.stages:
+        for at, stage in enumerate(self.stages):
             maps = stage(maps)
+            if at in JOINING:
+                maps = maps + self.joins[str(at)](cells[JOINING[at]])
             pooled += [maps.mean((2, 3)), _spread(maps, (2, 3))]
         return torch.cat(pooled, 1)
 
@@ -212,3 +244,21 @@ def _spread(maps: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def _head() -> nn.Sequential:
     return nn.Sequential(nn.Linear(HIDDEN, 32), nn.SiLU(), nn.Linear(32, 1))
+
+
+def _join(channels: int) -> nn.Sequential:
+    """Cells brought to one scale and to a stage's channels."""
+    return nn.Sequential(nn.BatchNorm2d(CELL_MAPS), nn.Conv2d(CELL_MAPS, channels, 1, bias=False))
+
+
+def _regression(heads: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Dropout(0.2),
+        nn.Linear(MEASURED, REGRESSION_WIDTH),
+        nn.SiLU(),
+        nn.Dropout(0.3),
+        nn.Linear(REGRESSION_WIDTH, REGRESSION_WIDTH // 2),
+        nn.SiLU(),
+        nn.Dropout(0.3),
+        nn.Linear(REGRESSION_WIDTH // 2, heads),
+    )
