@@ -131,7 +131,7 @@ def test_containers_of_other_tools(
     """A bare bitstream does not time its pictures; MPEG-TS does not begin at 0."""
     mp4 = write_hdr(tmp_path / "out.mp4", grown(moving(FRAMES)), coding=PQ_HEVC)
     code, record = verified(capsys, folder / "sdr.mkv", remade(tmp_path / f"out{suffix}", mp4, "-c", "copy"))
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -157,7 +157,7 @@ def test_a_portrait_source_on_its_side_meets_an_upright_output(
     assert (video.width, video.rotation_deg) == (160, 90)
     output = write_hdr(tmp_path / "out.mkv", grown(upright))
     code, record = verified(capsys, source, output)
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
     forgotten = write_hdr(tmp_path / "forgotten.mkv", grown(moving(FRAMES)))
     code, words = refused(capsys, source, forgotten)
     assert code == 3
@@ -174,7 +174,7 @@ def test_an_odd_size_may_grow_by_one(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (video.width, video.height) == (159, 89)
     output = write_hdr(tmp_path / "out.mkv", grown(frames))
     code, record = verified(capsys, odd, output)
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
 
 
 def test_an_interlaced_source_meets_its_progressive_output(
@@ -191,7 +191,7 @@ def test_an_interlaced_source_meets_its_progressive_output(
     source = remade(tmp_path / "interlaced.mp4", flat, *arguments)
     output = write_hdr(tmp_path / "out.mkv", grown(fields[::2]))
     code, record = verified(capsys, source, output)
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
     bobbed = write_hdr(tmp_path / "bob.mkv", grown(fields), rate=50)
     code, words = refused(capsys, source, bobbed)
     assert code == 3
@@ -217,7 +217,7 @@ def test_a_report_is_written_whatever_the_names_are(
     report = tmp_path / "report.html"
     code, record = verified(capsys, folder / "sdr.mkv", output, "--report", str(report))
     page = report.read_text(encoding="utf-8")
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;\\u202e.mkv" in page
     assert page.count("data:image/jpeg;base64,") == 9
@@ -266,7 +266,7 @@ def test_variable_frame_rates_are_compared_by_their_times(
     source = remade(tmp_path / "vfr.mkv", folder / "sdr.mkv", "-vf", uneven, "-c:v", "ffv1", *timing)
     output = filtered(tmp_path / "out.mkv", folder / "good.mkv", uneven, *timing)
     code, record = verified(capsys, source, output)
-    assert (code, record["outcome"]) == (0, "accept")
+    assert (code, record["outcome"]) == (0, "accept"), record["reason"]
     late = filtered(tmp_path / "late.mkv", folder / "good.mkv", "setpts=(N+5*gte(N\\,6))/25/TB", *timing)
     code, words = refused(capsys, source, late)
     assert code == 3

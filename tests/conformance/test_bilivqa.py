@@ -23,7 +23,8 @@ from training.data.vqa_versions import graded_pair
 PARITY = 1e-3
 LARGEST_FILE = 15_000_000
 PARAMETERS = 900_000
-SEVERE = ("grain", "blur", "blocks", "banding", "over-expansion", "flicker")
+SEVERE = ("grain", "blur", "blocks", "banding", "flicker")
+"""Not over-expansion: the labels forgive a choice of tones until much of it is lost, and so does the network (card)."""
 
 
 @pytest.fixture(scope="module")
