@@ -1,0 +1,67 @@
+"""`agent train eval`: what a multimodal model's answers are worth, by the public track's count or by our own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.render import show, tell, write_line
+
+UNPOOLED = "Distortion mAP, unpooled"
+
+
+class AnswerFormat(StrEnum):
+    vida = "vida"
+    frames = "frames"
+
+
+def evaluate_answers(
+    answer_format: Annotated[
+        AnswerFormat, typer.Option("--format", help="vida: the MIPI track's files; frames: a line for each frame.")
+    ],
+    predictions: Annotated[Path, typer.Option("--pred", metavar="DIR", help="The answers.")],
+    truth: Annotated[Path, typer.Option("--truth", metavar="DIR", help="What is true of the same pictures.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+) -> int:
+    """Score answers about pictures.
+
+    vida: the six metrics of the MIPI 2025 detailed-IQA track and their sum, by its file names and its rules. A metric
+    that cannot be counted is 0, and why is told. frames: our own figures with 95 % intervals, over the .jsonl files
+    of both folders; a data set's split is such a truth.
+    """
+    if answer_format is AnswerFormat.vida:
+        _score_track(predictions, truth, as_json)
+    else:
+        _evaluate_frames(predictions, truth, as_json)
+    return 0
+
+
+def _score_track(predictions: Path, truth: Path, as_json: bool) -> None:
+    from training import vida
+
+    found = vida.score(predictions, truth)
+    for name, problem in found.problems.items():
+        tell(f"warning: {name} is 0: {problem}")
+    if as_json:
+        write_line(sys.stdout, json.dumps(found.record()))
+        return
+    for name, value in (*found.metrics.items(), ("Final Score", found.final)):
+        show(f"{name:<26}{value:.6f}")
+    if found.unpooled_map is not None:
+        show(f"{UNPOOLED:<26}{found.unpooled_map:.6f}  (ours: detection answers, true classes)")
+
+
+def _evaluate_frames(predictions: Path, truth: Path, as_json: bool) -> None:
+    from training.evaluate import evaluate, markdown
+    from training.evaluate_files import read_frames
+
+    found = evaluate(read_frames(predictions, truth))
+    if as_json:
+        write_line(sys.stdout, found.model_dump_json())
+    else:
+        show(markdown(found).rstrip("\n"))
