@@ -92,7 +92,7 @@ def build_report(
     score = max(1.0, 5.0 - sum(PENALTY[distortion.severity] for distortion in distortions))
     level = next((name for limit, name in QUALITY_LEVELS if score >= limit), "bad")
     content = Content(
-        description=_description(category, signals, luminance), category=category, has_face=signals.face_share > 0
+        description=describe(category, signals, luminance), category=category, has_face=signals.face_share > 0
     )
     return ContentReport(
         content=content,
@@ -221,7 +221,8 @@ def _key_distortions(distortions: Sequence[Distortion]) -> tuple[int, ...]:
     return tuple(ranked[:MAX_KEY_DISTORTIONS])
 
 
-def _description(category: Category, signals: Signals, luminance: Luminance) -> str:
+def describe(category: Category, signals: Signals, luminance: Luminance) -> str:
+    """One sentence of what is measured: subject, brightness, contrast and what stands out."""
     subject = category.replace("_", " ").capitalize()
     if signals.face_share > 0:
         subject += " with a face"
