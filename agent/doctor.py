@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import get_args
 
 from agent.cli.render import show, write_line
 from agent.store import RunStore
+from analysis.mllm.settings import EngineName
 from toolchain.errors import EnvironmentNotReady
 from toolchain.models.spec import RUNTIME_ORDER, RuntimeName
 
+DEFAULT_PROFILE = "balanced"
 MIN_FREE_GIB = 2.0
 _ENCODERS = ("libx265", "libsvtav1", "prores_ks", "ffv1")
 _FILTERS = ("scdet", "idet", "bwdif", "deblock", "fftdnoiz", "cas", "pad", "fillborders", "crop")
@@ -120,9 +123,24 @@ def _models(_: RunStore) -> Check:
     return Check("models", not absent, found, "`agent models pull` brings them if you want them", required=False)
 
 
+def _analyser(name: EngineName) -> Callable[[RunStore], Check]:
+    """Whether an engine of the analyser can work; the default one must."""
+
+    def check(_: RunStore) -> Check:
+        from agent.engines import engine_state
+        from analysis.selection.profile import load_profile
+
+        found = engine_state(name, load_profile(DEFAULT_PROFILE).analyser)
+        return Check(f"analyser {name}", found.ready, found.found, found.remedy, required=name == "signals")
+
+    return check
+
+
 CHECKS: tuple[Callable[[RunStore], Check], ...] = (
     _python, _encoders, _filters, _ffmpeg, _space, _cores, _gpu,
     *(_runtime(name, required=name == "openvino") for name in RUNTIME_ORDER), _models,
-    _extra("vllm", "vllm"), _extra("tensorrt", "tensorrt"), _extra("trl", "train"), _extra("cvvdp", "vqa"),
+    *(_analyser(name) for name in get_args(EngineName)),
+    _extra("llguidance", "mllm"), _extra("vllm", "vllm"),
+    _extra("tensorrt", "tensorrt"), _extra("trl", "train"), _extra("cvvdp", "vqa"),
     _extra("fastapi", "service"), _extra("ray", "cluster"), _extra("psycopg", "postgres"),
 )  # fmt: skip

@@ -15,7 +15,6 @@ from toolchain.errors import InputError
 from toolchain.video.decode import decode_frames, deinterlace_filters, pts_of
 from toolchain.video.facts import VideoFacts
 from toolchain.video.picture import rgb_signal
-from toolchain.video.shots import Shot
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,17 @@ class NativeFrame:
     rgb: NDArray[np.uint8]
 
 
-def choose_key_frames(shots: Sequence[Shot], limit: int) -> list[tuple[int, int]]:
-    """(shot, frame number) of at most `limit` key frames, in order.
+def choose_key_frames(stored: Sequence[tuple[int, int]], limit: int) -> list[tuple[int, int]]:
+    """At most `limit` of the (shot, frame number) that the scan stored, in order.
 
     All of them if they fit. Otherwise one a shot (its middle one), and of too many shots evenly spread ones.
     """
-    every = [(shot.index, number) for shot in shots for number in shot.key_frames]
-    if len(every) <= limit:
-        return every
-    one_each = [(shot.index, shot.key_frames[len(shot.key_frames) // 2]) for shot in shots]
+    if len(stored) <= limit:
+        return list(stored)
+    by_shot: dict[int, list[tuple[int, int]]] = {}
+    for key in stored:
+        by_shot.setdefault(key[0], []).append(key)
+    one_each = [keys[len(keys) // 2] for keys in by_shot.values()]
     if len(one_each) <= limit:
         return one_each
     return [one_each[i] for i in np.linspace(0, len(one_each) - 1, limit).round().astype(int)]

@@ -35,6 +35,7 @@ def manifest(state: State, deps: Deps) -> str:
             "profile": deps.profile.model_dump(mode="json"),
             "controls": controls_for(job, deps.profile).model_dump(mode="json"),
         },
+        "analyser": state["analysed"],
         "model": state["candidate"],
         "plan": state["plan_record"],
         "pilot": state["pilot_verdicts"],
@@ -59,6 +60,9 @@ def replay_command(job: JobSpec, model_id: str) -> list[str]:
         command += ["--mid-gain", f"{job.mid_gain_ev:g}"]
     if job.runtime is not None:
         command += ["--runtime", job.runtime]
+    if job.analyser is not None:
+        command += ["--engine", job.analyser.engine, "--engine-url", job.analyser.url]
+        command += ["--engine-model", job.analyser.model] if job.analyser.model else []
     return command
 
 
@@ -94,6 +98,8 @@ def decision_record(state: State, deps: Deps, disposition: Literal["delivered", 
         features_version=FEATURES_VERSION,
         report=analysis.pooled,
         analyser=analysis.analyser,
+        prompt_hash=state["analysed"]["prompt_hash"],
+        analyser_fell_back=state["analysed"]["fell_back"],
         plan=plan,
         chosen=chosen,
         propensity=1.0,

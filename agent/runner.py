@@ -14,6 +14,9 @@ from toolchain.errors import AgentError, Interrupted
 from toolchain.events import Emit
 from toolchain.files import disk_errors, write_atomic
 
+Collect = Callable[[Run, State], None]
+"""Takes what it wants of a run that went well, from its work folder and the graph's last state."""
+
 _STATE_OF_EXIT: dict[int, RunState] = {0: "delivered", 4: "kept_original", 130: "interrupted"}
 
 
@@ -35,6 +38,7 @@ class Outcome:
             "exit_code": self.exit_code,
             "message": self.message,
             "output": self.state.get("job", {}).get("output") if self.exit_code == 0 else None,
+            "analyser": self.state.get("analysed"),
             "model": self.state.get("candidate"),
             "verdict": verdict,
             "warnings": self.state.get("warnings", []),
@@ -46,7 +50,7 @@ def run_job(
     store: RunStore,
     emit: Emit,
     identity: JobIdentity | None = None,
-    collect: Callable[[Run], None] | None = None,
+    collect: Collect | None = None,
 ) -> Outcome:
     """Run `job`, going on where an earlier, unfinished run of the same job stopped. Never raises AgentError.
 
@@ -63,16 +67,14 @@ def run_job(
         return Outcome(run_id, error.exit_code, str(error))
 
 
-def _run_locked(
-    job: JobSpec, store: RunStore, run: Run, emit: Emit, collect: Callable[[Run], None] | None
-) -> Outcome:
+def _run_locked(job: JobSpec, store: RunStore, run: Run, emit: Emit, collect: Collect | None) -> Outcome:
     status = _begin(run, job)
     try:
         state = _execute(run, store, status, emit)
         code, message = (4, state.get("reason", "")) if state.get("disposition") == "kept_original" else (0, "")
         outcome = Outcome(run.id, code, message, state)
         if collect and code == 0:
-            collect(run)
+            collect(run, state)
     except Interrupted as error:
         outcome = Outcome(run.id, error.exit_code, f"{error}; `agent runs resume {run.id}` goes on from here")
     except AgentError as error:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from analysis.mllm.settings import AnalyserSettings
 from toolchain.models.spec import RuntimeName
 
 OnReject = Literal["keep", "direct203"]
@@ -26,6 +27,7 @@ class JobSpec(BaseModel):
     peak_nits: float | None = None
     mid_gain_ev: float | None = None
     runtime: RuntimeName | None = None
+    analyser: AnalyserSettings | None = None
     on_reject: OnReject = "keep"
     overwrite: bool = False
     stop_after: Literal["analyse", "plan", "pilot", "commit"] = "commit"
@@ -37,6 +39,7 @@ class State(TypedDict, total=False):
     job: dict[str, Any]
     facts: dict[str, Any]
     description: str
+    analysed: dict[str, Any]
     plan_record: dict[str, Any]
     ranking: list[str]
     pilot_verdicts: list[dict[str, Any]]

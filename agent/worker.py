@@ -31,6 +31,7 @@ Result = TypeVar("Result", bound=BaseModel)
 STALL_TIMEOUT_S: dict[str, float] = {
     "probe": 300.0,
     "scan": 900.0,
+    "analyse": 3600.0,
     "render": 1800.0,
     "score": 900.0,
     "verify": 3600.0,

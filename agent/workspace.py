@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from toolchain.files import write_atomic
 from toolchain.models.spec import ShotTone
 from toolchain.video.facts import FieldOrder
 from toolchain.video.shots import Shot
+
+if TYPE_CHECKING:
+    from analysis.mllm.analyser import Findings
 
 
 class Scan(BaseModel):
@@ -46,6 +50,7 @@ class Workspace:
     def __init__(self, folder: Path):
         self.folder = folder
         self._key_frames = folder / "key_frames"
+        self._findings = folder / "findings.json"
 
     def segments(self, candidate: str) -> Path:
         """Where the segments of one candidate's render lie."""
@@ -88,6 +93,19 @@ class Workspace:
 
     def save_analysis(self, analysis: Analysis) -> None:
         write_atomic(self.folder / "analysis.json", analysis.model_dump_json())
+
+    def save_findings(self, findings: Findings) -> None:
+        write_atomic(self._findings, findings.model_dump_json())
+
+    def load_findings(self) -> Findings | None:
+        """What a model said of single frames; None where none was asked."""
+        from analysis.mllm.analyser import Findings
+
+        return Findings.model_validate_json(self._findings.read_bytes()) if self._findings.exists() else None
+
+    def drop_findings(self) -> None:
+        """Forget what a model said in an earlier try."""
+        self._findings.unlink(missing_ok=True)
 
     def load_analysis(self) -> Analysis:
         return Analysis.model_validate_json((self.folder / "analysis.json").read_bytes())

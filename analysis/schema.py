@@ -188,6 +188,8 @@ class DecisionRecord(_Record):
     features_version: str = ""
     report: ContentReport | None = None
     analyser: str = ""
+    prompt_hash: str = Field(default="", description="of what a multimodal model was asked; empty where none was")
+    analyser_fell_back: str = Field(default="", description="why the chosen engine made no report")
     plan: Plan | None = None
     chosen: str | None = None
     propensity: float | None = None

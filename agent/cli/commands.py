@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.engine_options import EngineModelOption, EngineOption, EngineUrlOption, chosen_analyser
 from agent.cli.jobs import execute_job
 from agent.cli.render import json_events, write_line
 from agent.outputs import check_input, check_model, check_output, default_output
@@ -67,6 +68,9 @@ def process(
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
     runtime: RuntimeOption = None,
+    engine: EngineOption = None,
+    engine_model: EngineModelOption = None,
+    engine_url: EngineUrlOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the pilot; write no video.")] = False,
     as_json: JsonOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
@@ -89,6 +93,7 @@ def process(
             peak_nits=peak_nits,
             mid_gain_ev=mid_gain,
             runtime=runtime.value if runtime else None,
+            analyser=chosen_analyser(profile, engine=engine, model=engine_model, url=engine_url),
             on_reject=on_reject.value,
             overwrite=overwrite,
             stop_after="pilot" if dry_run else "commit",

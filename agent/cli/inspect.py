@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.commands import GainOption, Input, JsonOption, ModelOption, PeakOption, ProfileOption
+from agent.cli.engine_options import (
+    EngineModelOption,
+    EngineOption,
+    EngineUrlOption,
+    FallbackOption,
+    FamilyOption,
+    chosen_analyser,
+)
 from agent.cli.jobs import run_with_front_end
 from agent.cli.render import human_events, json_events, show, tell, write_line
 from agent.outputs import check_input, check_model, default_output
 from agent.runner import Outcome
-from agent.state import JobSpec
+from agent.state import JobSpec, State
 from agent.store import Run, RunStore
 
 if TYPE_CHECKING:
@@ -27,6 +35,9 @@ def plan(
     model: ModelOption = None,
     peak_nits: PeakOption = None,
     mid_gain: GainOption = None,
+    engine: EngineOption = None,
+    engine_model: EngineModelOption = None,
+    engine_url: EngineUrlOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say what would be done to IN and why, with an estimate of the time; render nothing."""
@@ -40,6 +51,7 @@ def plan(
             model=model,
             peak_nits=peak_nits,
             mid_gain_ev=mid_gain,
+            analyser=chosen_analyser(profile, engine=engine, model=engine_model, url=engine_url),
             stop_after="plan",
         )
         outcome = run_with_front_end(job, RunStore(), events)
@@ -50,16 +62,42 @@ def plan(
     return outcome.exit_code
 
 
-def analyze(input_path: Input, json_output: JsonOption = False) -> int:
+def analyze(
+    input_path: Input,
+    profile: ProfileOption = "balanced",
+    engine: EngineOption = None,
+    engine_model: EngineModelOption = None,
+    engine_url: EngineUrlOption = None,
+    family: FamilyOption = None,
+    fallback: FallbackOption = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Also draw the key frames with what was found: .png or .jpg.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    json_output: JsonOption = False,
+) -> int:
     """Describe IN: content, light, distortions and quality, for each shot and for the whole."""
     source = check_input(input_path)
-    job = JobSpec(input=source, output=default_output(source, "hevc"), stop_after="analyse")
+    if image is not None:
+        _check_image(image, overwrite, source)
+    asked = chosen_analyser(
+        profile, engine=engine, model=engine_model, url=engine_url, family=family, fallback=fallback
+    )
+    job = JobSpec(
+        input=source,
+        output=default_output(source, "hevc"),
+        profile=profile,
+        analyser=asked,
+        stop_after="analyse",
+    )
     found: list[Analysis] = []
 
-    def collect(run: Run) -> None:
+    def collect(run: Run, state: State) -> None:
         from agent.workspace import Workspace
 
         found.append(Workspace(run.work).load_analysis())
+        if image is not None:
+            _draw(image, run, state, overwrite)
 
     outcome = run_with_front_end(job, RunStore(), events=None, collect=collect)
     if outcome.exit_code == 4:
@@ -69,7 +107,24 @@ def analyze(input_path: Input, json_output: JsonOption = False) -> int:
             write_line(sys.stdout, analysis.model_dump_json())
         else:
             _print_report(analysis)
+    if found and image is not None:
+        tell(f"picture written to {image}")
     return outcome.exit_code
+
+
+def _check_image(image: Path, overwrite: bool, source: Path) -> None:
+    from agent.report.analysis_image import check_image_path
+
+    check_image_path(image, overwrite, (source,))
+
+
+def _draw(image: Path, run: Run, state: State, overwrite: bool) -> None:
+    """The contact sheet, while the run's key frames are still there."""
+    from agent.report.analysis_image import draw_analysis
+    from agent.workspace import Workspace
+    from toolchain.video.facts import MediaFacts
+
+    draw_analysis(image, Workspace(run.work), MediaFacts.model_validate(state["facts"]), overwrite)
 
 
 def verify(

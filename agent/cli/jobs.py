@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from agent.cli.render import JsonEvents, human_events, show, tell
-from agent.runner import Outcome, run_job
+from agent.runner import Collect, Outcome, run_job
 from agent.state import JobSpec
-from agent.store import JobIdentity, Run, RunStore, identify
+from agent.store import JobIdentity, RunStore, identify
 
 
 def execute_job(job: JobSpec, store: RunStore, events: JsonEvents | None, identity: JobIdentity | None = None) -> int:
@@ -23,7 +21,7 @@ def run_with_front_end(
     store: RunStore,
     events: JsonEvents | None,
     identity: JobIdentity | None = None,
-    collect: Callable[[Run], None] | None = None,
+    collect: Collect | None = None,
 ) -> Outcome:
     """Run the job; with `events` the last line on stdout is job.completed, job.kept_original or job.failed.
 

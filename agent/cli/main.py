@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from agent.cli import commands, inspect, models, runs, train, vqa
+from agent.cli import commands, inspect, mllm, models, runs, train, vqa
 from agent.cli.render import OutputClosed, tell, write_line
 from toolchain.errors import AgentError, Interrupted
 
@@ -30,6 +30,7 @@ app.command()(commands.process)
 app.command()(inspect.plan)
 app.command()(inspect.analyze)
 app.command()(inspect.verify)
+app.command("serve-mllm")(mllm.serve_mllm)
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(train.app, name="train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import numpy as np
 from agent.report.contact_sheet import SheetFrame, contact_sheet
 from agent.report.pictures import Picture
 from agent.workspace import Workspace
-from analysis.schema import Analysis, ShotAnalysis
+from analysis.schema import Analysis, Distortion
 from analysis.signals.boxes import quarter_turns
 from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.files import publish, write_atomic
-from toolchain.video.facts import VideoFacts
+from toolchain.video.facts import MediaFacts, VideoFacts
 from toolchain.video.picture import load_signal
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -42,15 +43,26 @@ def check_image_path(path: Path, overwrite: bool, inputs: Iterable[Path] = ()) -
         raise EnvironmentNotReady(f"cannot write into {folder}: choose a folder you may write to")
 
 
+def draw_analysis(path: Path, workspace: Workspace, facts: MediaFacts, overwrite: bool) -> None:
+    """Write the contact sheet of an analysed run to `path`. UsageError when the name is taken."""
+    assert facts.video is not None  # noqa: S101 - probe refuses files without a picture
+    sheet = analysis_sheet(facts.path.name, workspace, facts.video, workspace.load_analysis())
+    write_image(path, sheet, overwrite=overwrite)
+
+
 def analysis_sheet(name: str, workspace: Workspace, video: VideoFacts, analysis: Analysis) -> Picture:
-    """The contact sheet of a run that has been analysed; `name` is its title. Needs at least one key frame."""
-    files = workspace.key_frame_files()
-    shots = {item.shot: item for item in analysis.shots}
+    """The contact sheet of a run that has been analysed; `name` is its title. Needs at least one key frame.
+
+    A frame shows what a model said of it; where none was asked, what was measured on its shot.
+    """
     pts = workspace.load_pts()
+    files = workspace.key_frame_files()
+    found = _found(workspace, analysis)
     frames = []
-    for shot, number, path in _spread(files):
+    for shot, number, path in _spread([item for item in files if item[:2] in found]):
         time_s = float((int(pts[number]) - int(pts[0])) * (video.time_base or Fraction(1)))
-        frames.append(_sheet_frame(shots[shot], number, time_s, displayed(load_signal(path), video)))
+        picture = displayed(load_signal(path), video)
+        frames.append(_sheet_frame(shot, number, time_s, picture, found[shot, number]))
     pooled = analysis.pooled
     shown = "" if len(frames) == len(files) else f", {len(frames)} of {len(files)} key frames shown"
     heading = (
@@ -84,11 +96,36 @@ def displayed(signal: np.ndarray, video: VideoFacts) -> Picture:
     return np.ascontiguousarray(np.rot90(picture, -quarter_turns(video.rotation_deg)))
 
 
-def _sheet_frame(shot: ShotAnalysis, number: int, time_s: float, picture: Picture) -> SheetFrame:
-    quality = shot.report.quality
-    minutes, seconds = divmod(time_s, 60)
-    caption = f"shot {shot.shot}, frame {number}, {minutes:.0f}:{seconds:04.1f} - {quality.level} {quality.score:.1f}"
-    return SheetFrame(picture, caption, shot.report.distortions, shot.report.key_distortions)
+@dataclass(frozen=True)
+class _Found:
+    distortions: tuple[Distortion, ...]
+    key: tuple[int, ...]
+    grade: str
+
+
+def _found(workspace: Workspace, analysis: Analysis) -> dict[tuple[int, int], _Found]:
+    """What is known of each key frame, by shot and frame number."""
+    findings = workspace.load_findings()
+    if findings is not None:
+        return {
+            (item.shot, item.frame): _Found(said.distortions, said.key, f"{said.level} {said.score:.1f}")
+            for item in findings.frames
+            for said in [item.report]
+        }
+    reports = {item.shot: item.report for item in analysis.shots}
+    return {
+        (shot, number): _Found(
+            said.distortions, said.key_distortions, f"{said.quality.level} {said.quality.score:.1f}"
+        )
+        for shot, number, _ in workspace.key_frame_files()
+        for said in [reports[shot]]
+    }
+
+
+def _sheet_frame(shot: int, number: int, time_s: float, picture: Picture, found: _Found) -> SheetFrame:
+    minutes, seconds = divmod(round(time_s, 1), 60)
+    caption = f"shot {shot}, frame {number}, {minutes:.0f}:{seconds:04.1f} - {found.grade}"
+    return SheetFrame(picture, caption, found.distortions, found.key)
 
 
 def _spread(files: Sequence[tuple[int, int, Path]]) -> list[tuple[int, int, Path]]:

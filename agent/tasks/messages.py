@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
+from analysis.mllm.settings import AnalyserSettings
 from analysis.schema import Plan, Verdict
 from analysis.selection.profile import VerifySettings
 from toolchain.models.spec import Controls
@@ -37,11 +38,28 @@ class ScanSummary(_Message):
 
 
 class AnalyseRequest(_Message):
+    path: Path
+    facts: MediaFacts
     work: Path
+    analyser: AnalyserSettings
+
+
+class Analysed(_Message):
+    """Who made the report. `frames`: looked at by a model. `contradictions`: how often a measurement stood against
+    it. `fell_back`: why the engine is not the one that was asked for, empty where it is."""
+
+    engine: str
+    analyser: str
+    prompt_hash: str = ""
+    frames: int = 0
+    asked_again: int = 0
+    contradictions: int = 0
+    fell_back: str = ""
 
 
 class AnalyseResult(_Message):
     description: str
+    analysed: Analysed
 
 
 class PilotRequest(_Message):

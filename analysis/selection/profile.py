@@ -10,6 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.mllm.settings import AnalyserSettings
 from toolchain.errors import UsageError
 from toolchain.models.spec import CostClass
 
@@ -47,6 +48,7 @@ class Profile(_Settings):
     max_pilot_frames: int = Field(ge=1, description="over the whole video")
     max_cost: CostClass = Field(description="dearest model that is tried unless it is asked for by name")
     prefer: tuple[str, ...] = Field(default=(), description="models that suit these jobs and are ranked higher")
+    analyser: AnalyserSettings = Field(default_factory=AnalyserSettings, description="what looks at the frames")
     verify: VerifySettings
     gates: str = Field(default="default", pattern="^[a-z0-9-]+$", description="file of limits in configs/gates")
     peak_nits: float = Field(default=1000.0, ge=203.0, le=10000.0)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from agent.ahead import LookAhead
 from agent.requests import probe_request, scan_request
 from agent.state import JobSpec
-from agent.tasks.messages import AnalyseRequest, AnalyseResult, ScanSummary
+from agent.tasks.messages import Analysed, AnalyseRequest, AnalyseResult, ScanSummary
 from agent.worker import Worker
 from analysis.selection.profile import load_profile
 from toolchain.errors import InputError
@@ -24,6 +24,7 @@ FACTS = MediaFacts(path=Path("in.mp4"), size_bytes=1, format_name="mov", duratio
 JOB = JobSpec(input=Path("in.mp4"), output=Path("out.mp4"))
 PROFILE = load_profile("fast")
 WORK = Path("work")
+RULES = Analysed(engine="signals", analyser="rules-1")
 
 
 class FakeWorker:
@@ -69,10 +70,11 @@ def test_other_calls_go_to_the_worker_after_what_was_begun() -> None:
     worker = FakeWorker(
         probe=lambda _: FACTS,
         scan=lambda _: ScanSummary(shot_count=1, frame_count=2),
-        analyse=lambda _: AnalyseResult(description="a test"),
+        analyse=lambda _: AnalyseResult(description="a test", analysed=RULES),
     )
     ahead = looking(worker)
-    assert ahead.call("analyse", AnalyseRequest(work=WORK), AnalyseResult, ignore).description == "a test"
+    request = AnalyseRequest(path=JOB.input, facts=FACTS, work=WORK, analyser=PROFILE.analyser)
+    assert ahead.call("analyse", request, AnalyseResult, ignore).description == "a test"
     assert worker.asked == ["probe", "scan", "analyse"]
 
 

@@ -17,19 +17,14 @@ from toolchain.events import ignore
 from toolchain.video.decode import decode_frames
 from toolchain.video.facts import MediaFacts, VideoFacts
 from toolchain.video.picture import load_signal, rgb_signal
-from toolchain.video.shots import Shot
-
-
-def shot(index: int, keys: tuple[int, ...]) -> Shot:
-    return Shot(index=index, start_frame=10 * index, end_frame=10 * index + 10, hard_cut=True, key_frames=keys)
 
 
 def test_key_frames_are_chosen_all_then_one_a_shot_then_spread() -> None:
-    shots = [shot(i, (10 * i + 1, 10 * i + 5, 10 * i + 8)) for i in range(6)]
-    assert len(choose_key_frames(shots, 18)) == 18
-    assert choose_key_frames(shots, 17) == [(i, 10 * i + 5) for i in range(6)]
-    assert choose_key_frames(shots, 3) == [(0, 5), (2, 25), (5, 55)]
-    assert choose_key_frames(shots, 1) == [(0, 5)]
+    stored = [(i, 10 * i + k) for i in range(6) for k in (1, 5, 8)]
+    assert choose_key_frames(stored, 18) == stored
+    assert choose_key_frames(stored, 17) == [(i, 10 * i + 5) for i in range(6)]
+    assert choose_key_frames(stored, 3) == [(0, 5), (2, 25), (5, 55)]
+    assert choose_key_frames(stored, 1) == [(0, 5)]
 
 
 def scanned(clip: Path, folder: Path) -> tuple[MediaFacts, VideoFacts, Workspace]:
@@ -41,14 +36,12 @@ def scanned(clip: Path, folder: Path) -> tuple[MediaFacts, VideoFacts, Workspace
 
 def test_frames_are_those_of_the_scan_at_full_size(sample_clip: Path, tmp_path: Path) -> None:
     _, video, workspace = scanned(sample_clip, tmp_path)
-    chosen = choose_key_frames(workspace.load_scan().shots, 24)
-    read = list(native_frames(sample_clip, video, workspace, chosen))
-    assert [(frame.shot, frame.number) for frame in read] == chosen
-    stored = {number: path for _, number, path in workspace.key_frame_files()}
-    same = [frame for frame in read if frame.number in stored]
-    assert len(same) >= 3
-    for frame in same:  # the clip is smaller than the working size, so both are the same picture
-        assert np.abs(frame.rgb / 255 - np.minimum(load_signal(stored[frame.number]), 1)).max() < 0.003
+    stored = {(shot, number): path for shot, number, path in workspace.key_frame_files()}
+    read = list(native_frames(sample_clip, video, workspace, list(stored)))
+    assert [(frame.shot, frame.number) for frame in read] == list(stored)
+    assert len(read) >= 3
+    for frame in read:  # the clip is smaller than the working size, so both are the same picture
+        assert np.abs(frame.rgb / 255 - np.minimum(load_signal(stored[frame.shot, frame.number]), 1)).max() < 0.003
 
 
 def test_frames_stand_upright(sample_clip: Path, tmp_path: Path) -> None:

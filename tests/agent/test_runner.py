@@ -89,7 +89,7 @@ def test_results_are_collected_while_the_run_is_held(
     found: list[tuple[str, bool]] = []
     planned = job.model_copy(update={"stop_after": "plan"})
     outcome = run_job(
-        planned, store, ignore, collect=lambda r: found.append(((r.work / "result").read_text(), r.held))
+        planned, store, ignore, collect=lambda r, _: found.append(((r.work / "result").read_text(), r.held))
     )
     run = store.get(outcome.run_id)
     assert found == [("42", True)]
