@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.render import show, tell, write_line
+from toolchain.errors import UsageError
 
 UNPOOLED = "Distortion mAP, unpooled"
 
@@ -26,6 +27,10 @@ def evaluate_answers(
     ],
     predictions: Annotated[Path, typer.Option("--pred", metavar="DIR", help="The answers.")],
     truth: Annotated[Path, typer.Option("--truth", metavar="DIR", help="What is true of the same pictures.")],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="frames: other answers to the same; shows the difference."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> int:
     """Score answers about pictures.
@@ -35,9 +40,11 @@ def evaluate_answers(
     of both folders; a data set's split is such a truth.
     """
     if answer_format is AnswerFormat.vida:
+        if against is not None:
+            raise UsageError("--against compares answers to frames: leave it out, or use --format frames")
         _score_track(predictions, truth, as_json)
     else:
-        _evaluate_frames(predictions, truth, as_json)
+        _evaluate_frames(predictions, truth, against, as_json)
     return 0
 
 
@@ -56,12 +63,17 @@ def _score_track(predictions: Path, truth: Path, as_json: bool) -> None:
         show(f"{UNPOOLED:<26}{found.unpooled_map:.6f}  (ours: detection answers, true classes)")
 
 
-def _evaluate_frames(predictions: Path, truth: Path, as_json: bool) -> None:
-    from training.evaluate import evaluate, markdown
+def _evaluate_frames(predictions: Path, truth: Path, against: Path | None, as_json: bool) -> None:
+    from training.evaluate import compare, evaluate, markdown
     from training.evaluate_files import read_frames
 
-    found = evaluate(read_frames(predictions, truth))
-    if as_json:
-        write_line(sys.stdout, found.model_dump_json())
-    else:
-        show(markdown(found).rstrip("\n"))
+    frames = read_frames(predictions, truth)
+    found = evaluate(frames)
+    differences = compare(frames, read_frames(against, truth)) if against is not None else None
+    if not as_json:
+        show(markdown(found, differences).rstrip("\n"))
+        return
+    record = found.model_dump(mode="json")
+    if differences is not None:
+        record["against"] = {name: figure.model_dump(mode="json") for name, figure in differences.items()}
+    write_line(sys.stdout, json.dumps(record))

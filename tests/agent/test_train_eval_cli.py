@@ -54,6 +54,13 @@ def test_frames_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["figures"]["pristine"]["value"] == 1.0
     assert main(asked) == 0
     assert "| pristine frames recognised | 1.000 | - | 1 |" in capsys.readouterr().out
+    worse = tmp_path / "worse"
+    worse.mkdir()
+    (worse / "0.jsonl").write_text(json.dumps({"id": "a", "report": None}), encoding="utf-8")
+    assert main([*asked, "--against", str(worse)]) == 0
+    assert "| pristine frames recognised | 1.000 | - | 1 | +1.000 | - |" in capsys.readouterr().out
+    assert main([*asked, "--against", str(worse), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["against"]["valid"]["value"] == 1.0
 
 
 def test_folders_that_hold_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,3 +69,6 @@ def test_folders_that_hold_nothing_are_refused(tmp_path: Path, capsys: pytest.Ca
         asked = ["train", "eval", "--format", answer_format, "--pred", none, "--truth", none]
         assert main(asked) == error.exit_code
         assert none in capsys.readouterr().err
+    asked = ["train", "eval", "--format", "vida", "--pred", none, "--truth", none, "--against", none]
+    assert main(asked) == UsageError.exit_code
+    assert "--format frames" in capsys.readouterr().err

@@ -56,6 +56,13 @@ def test_as_many_pairs_as_there_can_be_and_then_the_best() -> None:
     assert matches(found[:1], true)[0][2] == pytest.approx(75 / 80)
 
 
+def test_one_pair_more_is_worth_more_than_a_nearer_one() -> None:
+    """IoU .145 and .2 as two pairs, or .99 as one."""
+    true = [noise((0, 70, 100, 200)), noise((0, 0, 100, 100))]
+    found = [noise((0, 0, 100, 99)), noise((0, 0, 100, 20))]
+    assert [pair[:2] for pair in matches(found, true, least_iou=0.1)] == [(0, 0), (1, 1)]
+
+
 def test_pairs_are_of_one_type_and_overlap_by_half() -> None:
     true = [noise((0, 0, 100, 100))]
     assert matches([noise((0, 0, 100, 50))], true) and not matches([noise((0, 0, 100, 49))], true)

@@ -129,6 +129,8 @@ def test_a_choice_loses_what_the_best_candidate_would_have_given(
     found = values(frame(report(), report(), choices={"a": 7.0, "b": 8.0, "c": 5.0}, choice=choice))
     assert (found["choice_accuracy"], found["choice_regret"]) == (right, lost)
     assert values(frame(report(), report(), choice=choice))["choice_regret"] is None
+    alike = values(frame(report(), report(), choices={"a": 7.0, "b": 7.0}, choice=choice))
+    assert (alike["choice_accuracy"], alike["choice_regret"]) == (float(choice in ("a", "b")), 0.0)
 
 
 def test_intervals_are_over_sources_not_frames() -> None:

@@ -93,6 +93,13 @@ def test_a_prediction_takes_the_nearest_truth_or_none(tmp_path: Path) -> None:
     assert scored(tmp_path, grounding=found[::-1], bench_metadata=truths).metrics["Distortion mAP"] == 0.5
 
 
+def test_of_two_truths_as_near_the_first_is_taken(tmp_path: Path) -> None:
+    truths = [truth([0, 0, 100, 100], [50, 0, 150, 100])]
+    between, on_the_first = region([25, 0, 125, 100]), region([0, 0, 100, 100])
+    found = scored(tmp_path, grounding=[between, on_the_first], bench_metadata=truths)
+    assert found.metrics["Distortion mAP"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("box", "hit"),
     [
