@@ -134,7 +134,8 @@ class JsonFamily:
         for item in answer["distortions"]:
             item[self.box_field] = list(self.to_model(tuple(item.pop("bbox_1000")), size))
         wanted = {field for name in questions for field in FIELDS[name]}
-        return json.dumps({name: value for name, value in answer.items() if name in wanted})
+        kept = {name: value for name, value in answer.items() if name in wanted}
+        return json.dumps(kept, separators=(",", ":"))  # as constrained decoding without free whitespace writes it
 
     def parse(self, text: str, size: Size) -> FrameReport:
         return read_answer(text, self.box_field, lambda box: self.from_model(box, size))

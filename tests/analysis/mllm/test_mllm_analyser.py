@@ -18,34 +18,16 @@ from analysis.mllm.frame_report import FrameReport
 from analysis.mllm.measured import combine
 from analysis.mllm.pooling import overlap, pool
 from analysis.report import build_report
-from analysis.schema import Box, ContentReport, Signals
-from analysis.signals.observer import ShotSignals
+from analysis.schema import Box, ContentReport
 from tests.analysis.mllm.frame_reports import frame_reports
+from tests.analysis.mllm.measured_shots import plain_shot, plain_signals
 from toolchain.errors import EnvironmentNotReady, UsageError
-from toolchain.models.spec import ShotTone
-from toolchain.video.shots import Shot
 
 pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
 CLEAN = "dr3 ct2 ; clean ; qj"
 NOISE = "dr3 ct2 ; noise moderate global ; key 0 ; qe"
 BLOCKS = "dr3 ct2 ; blocks severe local p10 p10 p20 p20 ; key 0 ; qc"
-
-
-def signals(**changed: Any) -> Signals:
-    """A plain, well exposed picture: dynamic range medium, contrast medium, nothing clipped or crushed."""
-    plain = {
-        "stops": 6.0, "p0_5": 0.05, "p50": 0.4, "p99_5": 0.75, "clipped_share": 0.0, "crushed_share": 0.005,
-        "saturation": 0.2, "blockiness": 1.0, "noise_sigma": 0.5, "blur": 0.4, "banding": 0.1, "flatness": 0.05,
-    }  # fmt: skip
-    return Signals.model_validate(plain | changed)
-
-
-def shot(index: int, frames: int = 48, **changed: Any) -> ShotSignals:
-    tone = ShotTone(histogram=(1.0,) * 256)
-    start = 100 * index
-    where = Shot(index=index, start_frame=start, end_frame=start + frames, hard_cut=True, key_frames=(start,))
-    return ShotSignals(where, signals(**changed), tone, np.zeros((1, 1), np.float32))
 
 
 def key_frame(shot_index: int, frame: int = 0) -> KeyFrame:
@@ -84,7 +66,7 @@ def one_by_one(answers: Sequence[str]) -> Scripted:
 
 
 def test_a_report_comes_out_for_every_shot_and_the_video() -> None:
-    shots = [shot(0), shot(1)]
+    shots = [plain_shot(0), plain_shot(1)]
     found = analyse(shots, [key_frame(0), key_frame(1, 100)], one_by_one([NOISE, BLOCKS]))
     assert isinstance(found, Findings)
     assert [item.report.distortions[0].type for item in found.analysis.shots] == ["noise", "blocking_artifacts"]
@@ -109,13 +91,13 @@ def test_frames_are_read_a_batch_at_a_time() -> None:
             assert len(made) <= engine.asked + 8
             yield key_frame(0, number)
 
-    assert len(analyse([shot(0)], frames(), engine).frames) == 20
+    assert len(analyse([plain_shot(0)], frames(), engine).frames) == 20
     assert [len(batch) for batch in engine.batches] == [8, 8, 4]
 
 
 def test_an_invalid_answer_is_asked_for_once_more_and_only_that_one() -> None:
     engine = Scripted(lambda number, attempt: CLEAN if attempt or number != 1 else "dr3 ct2 ; tidy ; qj")
-    found = analyse([shot(0)], [key_frame(0, n) for n in range(3)], engine)
+    found = analyse([plain_shot(0)], [key_frame(0, n) for n in range(3)], engine)
     assert engine.batches == [[0, 0, 0], [1]]
     assert found.asked_again == 1
 
@@ -123,7 +105,7 @@ def test_an_invalid_answer_is_asked_for_once_more_and_only_that_one() -> None:
 def test_a_second_invalid_answer_is_an_error_with_frame_and_reason() -> None:
     engine = Scripted(lambda number, attempt: "dr3 ct2 ; clean ; qz")
     with pytest.raises(AnalyserFailed, match=r"scripted.*frame 7 of shot 0.*'qz'.*`signals`") as caught:
-        analyse([shot(0)], [key_frame(0, 7)], engine)
+        analyse([plain_shot(0)], [key_frame(0, 7)], engine)
     assert engine.batches == [[0], [1]]
     assert isinstance(caught.value, EnvironmentNotReady)
 
@@ -138,9 +120,9 @@ def test_an_answer_is_never_repaired() -> None:
 
 def test_frames_and_shots_must_belong_together() -> None:
     with pytest.raises(UsageError, match="shot 1 has no key frame"):
-        analyse([shot(0), shot(1)], [key_frame(0)], one_by_one([CLEAN]))
+        analyse([plain_shot(0), plain_shot(1)], [key_frame(0)], one_by_one([CLEAN]))
     with pytest.raises(UsageError, match="shot 5, which is unknown"):
-        analyse([shot(0)], [key_frame(5)], one_by_one([CLEAN]))
+        analyse([plain_shot(0)], [key_frame(5)], one_by_one([CLEAN]))
 
 
 # Pooling
@@ -209,7 +191,7 @@ def test_overlap_is_intersection_over_union() -> None:
 
 
 def test_a_short_shot_does_not_speak_for_the_video() -> None:
-    shots = [shot(0, frames=100), shot(1, frames=20)]
+    shots = [plain_shot(0, frames=100), plain_shot(1, frames=20)]
     found = analyse(shots, [key_frame(0), key_frame(1)], one_by_one([CLEAN, NOISE]))
     assert found.analysis.shots[1].report.distortions
     assert found.analysis.pooled.distortions == ()
@@ -219,14 +201,14 @@ def test_a_short_shot_does_not_speak_for_the_video() -> None:
 
 
 def settled(text: str, boxes: dict[Any, Box] | None = None, **changed: Any) -> tuple[ContentReport, list[str]]:
-    report, found = combine(decode(text), signals(**changed), boxes=boxes, shot=3)
+    report, found = combine(decode(text), plain_signals(**changed), boxes=boxes, shot=3)
     assert all(item.shot == 3 for item in found)
     return report, [item.subject for item in found]
 
 
 def test_measured_facts_are_computed_and_the_rest_is_the_models() -> None:
     report, found = settled(NOISE, face_share=0.1, face_ev=-1.0)
-    measured = build_report(signals(face_share=0.1, face_ev=-1.0))
+    measured = build_report(plain_signals(face_share=0.1, face_ev=-1.0))
     assert found == []
     assert report.luminance == measured.luminance
     assert (report.content.category, report.content.has_face) == ("live_action", True)
@@ -290,6 +272,6 @@ def test_estimates_such_as_noise_do_not_overrule_the_model() -> None:
 @given(frame_reports())
 def test_any_answer_and_measurement_make_a_valid_report(report: FrameReport) -> None:
     for changed in ({}, {"clipped_share": 0.5, "p99_5": 1.0}, {"p0_5": 0.3, "p99_5": 0.31, "flatness": 1.0}):
-        combined, _ = combine(decode(encode(report)), signals(**changed))
+        combined, _ = combine(decode(encode(report)), plain_signals(**changed))
         assert all(0 <= place < len(combined.distortions) for place in combined.key_distortions)
         assert bool(combined.distortions) == bool(combined.key_distortions)

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
 import pytest
 
+from analysis.mllm.analyser import KeyFrame, analyse
 from analysis.mllm.client_vllm import ServerSettings, VllmEngine
 from analysis.mllm.code import GRAMMAR
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import family
+from tests.analysis.mllm.measured_shots import plain_shot
 from toolchain.errors import EnvironmentNotReady, UsageError
 
 image_module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -277,3 +280,30 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         ServerSettings(url="http://127.0.0.1/v1", model="tiny", tries=0)
+
+
+def test_key_frames_become_a_report_over_http() -> None:
+    """A family that counts pixels: what the server says of the picture it was sent lands in 0..1000 of the frame."""
+    answer = {
+        "dynamic_range": "medium",
+        "contrast": "medium",
+        "distortions": [{"type": "noise", "severity": "severe", "bbox_2d": [0, 0, 952, 532]}],
+        "key": [0],
+        "level": "poor",
+        "score": 2.1,
+    }
+
+    def reply(number: int, body: dict[str, Any]) -> Reply:
+        if number == 0:
+            return said("I see noise.")
+        assert pictures_of(body)[0].size == (952, 532)
+        return said(json.dumps(answer))
+
+    with serving(reply) as fake:
+        rgb = np.full((540, 960, 3), 120, np.uint8)
+        found = analyse([plain_shot(0)], [KeyFrame(0, 3, rgb)], engine(fake, "qwen2_5_vl"))
+    report = found.analysis.shots[0].report
+    assert [item.bbox_1000 for item in report.distortions] == [(0, 0, 1000, 1000)]
+    assert (report.quality.level, report.quality.score) == ("poor", 2.1)
+    assert (found.engine, found.asked_again, found.frames[0].frame) == ("vllm:tiny", 1, 3)
+    assert [body["seed"] for body in fake.bodies] == [0, 1]
