@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -176,7 +177,7 @@ def trl_config(config: GrpoConfig, out: Path, processor: Any) -> TrlConfig:
 class Trainer(GRPOTrainer):
     """TRL's, and one number more: the share of prompts whose answers no reward tells apart, `frac_groups_zero_std`.
 
-    Under `normalize_then_sum` TRL's own frac_reward_zero_std looks at the spread of the whole batch, which is never 0.
+    Under `normalize_then_sum` TRL's own frac_reward_zero_std looks at the spread of the whole batch: never 0.
     """
 
     def _calculate_rewards(self, *given: Any, **named: Any) -> Tensor:
@@ -192,6 +193,8 @@ class Record(TrainerCallback):
 
     def __init__(self, path: Path, config: GrpoConfig, emit: Emit, begun: int):
         self._path, self._config, self._emit = path, config, emit
+        if not PartialState().is_main_process:
+            return
         kept = [row for row in logged(path) if row["step"] <= begun]
         write_atomic(path, "".join(f"{json.dumps(row)}\n" for row in kept))
 
@@ -272,23 +275,29 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     emit(StepStarted(step=config.name))
     made_by = {"config": config.model_dump(), "start": folder_hashes(model), "hard": hard.name if hard else None}
-    same_run(out / "run.json", made_by)
-    checkpoint = last_checkpoint(out)
+    processes = PartialState()
+    with processes.main_process_first():
+        same_run(out / "run.json", made_by)
+        checkpoint = last_checkpoint(out)
     begun = int(checkpoint.name.rsplit("-", 1)[-1]) if checkpoint else 0
     trainer, before = make_trainer(config, chosen(config, data, hard), model, out, emit, begun)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     after = fingerprint(vision_of(trainer.accelerator.unwrap_model(trainer.model)))
     if after != before:
         raise AgentError(f"the frozen vision tower has changed ({before[:12]} to {after[:12]}): report this")
+    if processes.is_main_process:
+        _finish(config, trainer, model, out, {**made_by, "data": data.name, "vision_sha256": before})
+    processes.wait_for_everyone()
+    emit(StepCompleted(step=config.name, summary=f"{out / 'model'} after {config.steps} steps, its eye unchanged"))
+    return out / "model"
+
+
+def _finish(config: GrpoConfig, trainer: Trainer, model: Path, out: Path, told: dict[str, Any]) -> None:
+    """Export, plots, manifest."""
     made = export(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, out / "model", model)
     plot_metrics(out)
     rows = logged(out / METRICS)
-    write_manifest(
-        out / MANIFEST,
-        {**made_by, "data": data.name, "vision_sha256": before, "model": made, "last": rows[-1] if rows else None},
-    )
-    emit(StepCompleted(step=config.name, summary=f"{out / 'model'} after {config.steps} steps, its eye unchanged"))
-    return out / "model"
+    write_manifest(out / MANIFEST, {**told, "model": made, "last": rows[-1] if rows else None})
 
 
 def chosen(config: GrpoConfig, data: Path, hard: Path | None) -> Asked:

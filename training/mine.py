@@ -147,12 +147,9 @@ def mine(config: MineConfig, data: Path, model: Path, out: Path, emit: Emit = ig
         batch = range(start, min(start + config.batch, len(asked)))
         torch.manual_seed(config.seed * 1_000_003 + start)  # by the place alone: a resumed run draws the same
         texts = drawing.texts([asked.shown(place) for place in batch], config.rollouts)
-        lines = [
-            judge(asked, place, own, config.weights).model_dump_json()
-            for place, own in zip(batch, texts, strict=True)
-        ]
+        found = [judge(asked, place, own, config.weights) for place, own in zip(batch, texts, strict=True)]
         with log.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+            file.write("".join(f"{mined.model_dump_json()}\n" for mined in found))
         emit(Progress(step=config.name, done=batch[-1] + 1, total=len(asked), unit="samples"))
     figures = _choose(config, log, out / HARD)
     write_manifest(out / MANIFEST, {**made_by, "data": str(data.name), "figures": figures})

@@ -71,6 +71,32 @@ def vqa_data(
     return 0
 
 
+@app.command("data")
+def data(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The data set goes here.")],
+    masters: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="HDR photographs and clips; without it $SDR2HDR_DATA."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Clean pictures of your own, used as well.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the damaged frames and their reports that the analyser learns from."""
+    from training.data.mllm_data import build_from_yaml
+
+    with _training(out, as_json) as (emit, made):
+
+        def progress(done: int, total: int, _: str) -> None:
+            emit(Progress(step="data", done=done, total=total, unit="shards"))
+
+        build_from_yaml(config, out, masters, images, progress)
+        made(out)
+    return 0
+
+
 @app.command("itm")
 def itm(
     config: Config,
@@ -146,6 +172,39 @@ def expectation(
         from training import expectation as recipe
 
         made(recipe.train(recipe.load_config(config), data, out, emit))
+    return 0
+
+
+MllmData = Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `agent train data`.")]
+Checkpoint = Annotated[Path, typer.Option("--model", metavar="DIR", help="The checkpoint to begin with.")]
+
+
+@app.command("mine")
+def mine(config: Config, data: MllmData, model: Checkpoint, out: Out, as_json: JsonOption = False) -> int:
+    """Find the samples that the analyser can learn from by trial, for `agent train grpo --hard`."""
+    with _training(out, as_json) as (emit, made):
+        from training import mine as recipe
+
+        made(recipe.mine(recipe.load_config(config), data, model, out, emit))
+    return 0
+
+
+@app.command("grpo")
+def grpo(
+    config: Config,
+    data: MllmData,
+    model: Checkpoint,
+    out: Out,
+    hard: Annotated[
+        Path | None, typer.Option("--hard", metavar="FILE", help="hard.jsonl of `agent train mine`; without it all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train the analyser on rewards (GRPO), its vision tower frozen, and export it for transformers and vLLM."""
+    with _training(out, as_json) as (emit, made):
+        from training import grpo as recipe
+
+        made(recipe.train(recipe.load_config(config), data, model, out, hard, emit))
     return 0
 
 
