@@ -16,11 +16,12 @@ import yaml
 
 from agent.cli.commands import JsonOption
 from agent.cli.render import human_events, json_events, show
-from agent.cli.train_eval import evaluate_answers
+from agent.cli.train_eval import answer_frames, evaluate_answers
 from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.events import Emit, Progress
 
 app = typer.Typer(help="Train the models of the catalogue, reproducibly.", no_args_is_help=True)
+app.command("answer")(answer_frames)
 app.command("eval")(evaluate_answers)
 
 Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="A recipe, see configs/training.")]

@@ -1,4 +1,4 @@
-"""`agent train eval`: what a multimodal model's answers are worth, by the public track's count or by our own."""
+"""`agent train answer` and `eval`: a model's answers about frames, and what they are worth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.render import show, tell, write_line
+from agent.cli.render import human_events, show, tell, write_line
 from toolchain.errors import UsageError
 
 UNPOOLED = "Distortion mAP, unpooled"
@@ -19,6 +19,29 @@ UNPOOLED = "Distortion mAP, unpooled"
 class AnswerFormat(StrEnum):
     vida = "vida"
     frames = "frames"
+
+
+def answer_frames(
+    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="The checkpoint to ask.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `agent train data`.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The answers go here.")],
+    split: Annotated[str, typer.Option("--split", help="train, validation, test or clips.")] = "test",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Frames asked together.")] = 16,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+) -> int:
+    """Ask a compact model about every frame of a split, as `agent train eval --format frames` reads it.
+
+    A stopped command goes on where it was when it is run again.
+    """
+    from analysis.mllm.client_local import LocalEngine
+    from analysis.mllm.families import family
+
+    engine = LocalEngine(model, family("compact"), batch, device)  # first: it says which library is missing
+    from training.answers import answer_split
+
+    with human_events() as emit:
+        show(answer_split(engine, data, split, out, emit))
+    return 0
 
 
 def evaluate_answers(

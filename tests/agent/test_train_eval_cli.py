@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.cli.main import main
+from analysis.mllm.engine import FrameQuestion
+from analysis.mllm.families import family
 from analysis.mllm.frame_report import FrameReport
 from toolchain.errors import InputError, UsageError
+from training.data.mllm_shards import PICTURE_SHAPE, STATISTICS_SHAPE, Line, Shard, shard_path, write_shard
 
 NAMES = ["Perception Accuracy", "Region mAP", "Distortion mAP", "Description mAP", "Key Distortion Accuracy"]
 NAMES.append("Image Quality Accuracy")
@@ -61,6 +65,36 @@ def test_frames_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "| pristine frames recognised | 1.000 | - | 1 | +1.000 | - |" in capsys.readouterr().out
     assert main([*asked, "--against", str(worse), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["against"]["valid"]["value"] == 1.0
+
+
+class Silent:
+    """An engine that answers nothing valid."""
+
+    name = "silent"
+    family = family("compact")
+
+    def __init__(self, *asked: object):
+        self.asked = asked
+
+    def ask(self, questions: list[FrameQuestion]) -> list[str]:
+        return ["" for _ in questions]
+
+
+def test_a_model_is_asked_about_a_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = FrameReport(dynamic_range="high", contrast="low", distortions=(), key=(), level="good", score=3.8)
+    arrays = np.zeros((1, *PICTURE_SHAPE), np.uint8), np.zeros((1, *STATISTICS_SHAPE), np.uint8)
+    data, out = tmp_path / "data", tmp_path / "out"
+    shard = Shard(*arrays, [Line(id="a", source="s", split="clips", report=report)])
+    write_shard(shard_path(data, "clips", 0), shard)
+    monkeypatch.setattr("analysis.mllm.client_local.LocalEngine", Silent)
+    asked = ["train", "answer", "--model", str(tmp_path), "--data", str(data), "--out", str(out)]
+    assert main([*asked, "--split", "clips"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert main(["train", "eval", "--format", "frames", "--pred", str(out), "--truth", str(data / "clips")]) == 0
+    assert "| valid answers | 0.000 | - | 1 |" in capsys.readouterr().out
+    assert main(asked) == InputError.exit_code  # the set has no split `test`
 
 
 def test_folders_that_hold_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,63 @@
+"""An engine's answers to a split of the analyser's data set, as `agent train eval --format frames` reads them.
+
+The engine is asked as the product asks it: constrained, and once more where an answer does not validate. A shard of
+answers is written whole, so a stopped run goes on after the last one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from analysis.mllm.analyser import Answer, read_answers
+from analysis.mllm.engine import Engine, FrameQuestion
+from toolchain.errors import UsageError
+from toolchain.events import Emit, Progress, ignore
+from toolchain.files import disk_errors, write_atomic
+from training.data.mllm_shards import Line, read_shard, shards
+
+ASKED = "asked.json"
+"""Who was asked about what: answers of two engines never share a folder."""
+
+
+def answer_split(engine: Engine, data: Path, split: str, out: Path, emit: Emit = ignore) -> Path:
+    """Ask about every frame of a split; returns `out`, which then has a .jsonl of answers for each shard.
+
+    UsageError where `out` has answers of another engine or split, or where the engine's family is not the one whose
+    pictures the set stores.
+    """
+    if engine.family.name != "compact":
+        raise UsageError(f"the set stores pictures of the family compact, not {engine.family.name}: ask such a model")
+    paths = shards(data, split)
+    _claim(out, {"engine": engine.name, "split": split, "data": data.name})
+    for done, path in enumerate(paths, 1):
+        answers = out / path.name
+        if not answers.exists():
+            shard = read_shard(path)
+            questions = [
+                FrameQuestion((Image.fromarray(shard.picture[index]), Image.fromarray(shard.diagnostic(index))))
+                for index in range(len(shard.lines))
+            ]
+            found = read_answers(engine, questions)
+            write_atomic(answers, "".join(map(_answer_line, shard.lines, found)))
+        emit(Progress(step="answers", done=done, total=len(paths), unit="shards"))
+    return out
+
+
+def _answer_line(line: Line, answer: Answer) -> str:
+    report = answer.report.model_dump(mode="json") if answer.report is not None else None
+    record = {"id": line.id, "report": report, "problem": answer.problem, "asked_again": answer.asked_again}
+    return json.dumps(record) + "\n"
+
+
+def _claim(out: Path, asked: dict[str, str]) -> None:
+    """Make `out` the folder of these answers."""
+    text = json.dumps(asked, indent=1) + "\n"
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    path = out / ASKED
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{out} has other answers already ({path}): name another folder with --out")
+    write_atomic(path, text)
