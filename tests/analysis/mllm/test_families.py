@@ -202,6 +202,35 @@ def test_an_answer_that_is_not_exactly_valid_is_refused_with_the_place(entry: Js
             entry.parse(text, SIZE)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@each_json_family
+@settings(deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_an_answer_it_is_read_or_refused_by_name(entry: JsonFamily, data: st.DataObject) -> None:
+    """Hostile text never raises anything but AnswerError, and nothing invalid comes through."""
+    answer = json.loads(entry.write(REPORT, SIZE))
+    item = answer["distortions"][0]
+    where, name = data.draw(
+        st.sampled_from([(answer, key) for key in answer] + [(item, key) for key in item] + [(answer, "new")])
+    )
+    where[name] = data.draw(json_values)
+    text = json.dumps(answer)
+    cut = data.draw(st.integers(0, len(text)))
+    for given_text in (text, text[:cut], text[cut:]):
+        try:
+            report = entry.parse(given_text, SIZE)
+        except AnswerError as error:
+            assert len(str(error)) < 400
+        else:
+            assert FrameReport.model_validate_json(report.model_dump_json(), strict=True) == report
+
+
 def test_a_box_under_another_familys_name_is_refused() -> None:
     item = {"type": "noise", "severity": "minor", "bbox_2d": [0, 0, 5, 5], "bbox_1000": [0, 0, 1000, 1000]}
     with pytest.raises(AnswerError, match="second box"):

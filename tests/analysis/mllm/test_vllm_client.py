@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -234,6 +236,32 @@ def test_a_silent_server_costs_the_timeout_and_no_more() -> None:
             engine(fake, timeout_s=0.3, tries=2).ask([question()])
         release.set()
     assert time.monotonic() - started_s < 5
+
+
+def test_a_trickling_server_costs_the_timeout_and_no_more() -> None:
+    """Every byte comes in time, the whole does not."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asked = VllmEngine(
+            ServerSettings(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "tiny", timeout_s=0.4, tries=1),
+            family("compact"),
+        )
+        done = threading.Event()
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):  # the client hangs up
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+                while not done.wait(0.05):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=trickle, daemon=True)
+        thread.start()
+        started_s = time.monotonic()
+        with pytest.raises(EnvironmentNotReady, match=r"within 0\.4 s"):
+            asked.ask([question()])
+        assert time.monotonic() - started_s < 5
+        done.set()
+        thread.join()
 
 
 def test_no_server_is_an_environment_that_is_not_ready() -> None:
