@@ -18,7 +18,7 @@ from agent.tasks.probe import probe
 from agent.tasks.scan import scan
 from agent.workspace import Workspace
 from analysis.mllm.settings import AnalyserSettings
-from analysis.schema import Analysis
+from analysis.schema import Analysis, DecisionRecord
 from analysis.selection.profile import load_profile, profile_names
 from tests.agent.mllm_server import FakeMllm, serving
 from toolchain.errors import EnvironmentNotReady
@@ -150,3 +150,27 @@ def test_serve_mllm_prints_one_line_and_needs_a_model(capsys: pytest.CaptureFixt
     assert "family" in capsys.readouterr().err
     assert main(["serve-mllm", "--model", "a-stranger", "--family", "internvl", "--print", "--", "--seed", "3"]) == 0
     assert capsys.readouterr().out.strip().endswith("--seed 3")
+
+
+def test_a_jobs_manifest_and_decision_say_who_analysed_and_why(sample_clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    command = ["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", "direct203"]
+    assert main([*command, "--engine", "vllm", "--engine-url", NOWHERE]) == 0
+    manifest = json.loads((tmp_path / "out.mp4.manifest.json").read_text())
+    assert (manifest["analyser"]["engine"], manifest["analyser"]["analyser"]) == ("signals", "rules-1")
+    assert "no answer from" in manifest["analyser"]["fell_back"]
+    assert any("no answer from" in warning for warning in manifest["warnings"])
+    assert manifest["replay"][-4:] == ["--engine", "vllm", "--engine-url", NOWHERE]
+    decision = DecisionRecord.model_validate_json(RunStore().decisions.read_text())
+    assert (decision.analyser, decision.prompt_hash) == ("rules-1", "")
+    assert decision.analyser_fell_back == manifest["analyser"]["fell_back"]
+
+
+def test_a_job_plans_by_what_the_model_saw(sample_clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = "dr3 ct2 ; blocks severe global ; key 0 ; qc"
+    plans = []
+    with serving(FakeMllm(blocks)) as fake:
+        for engine in (["--engine", "signals"], ["--engine", "vllm", "--engine-url", fake.url]):
+            assert main(["plan", str(sample_clip), *engine]) == 0
+            plans.append(capsys.readouterr().out)
+    assert plans[0] != plans[1]
