@@ -289,4 +289,5 @@ def _most_significant(item: Any) -> list[Any]:
 
 def _is_key(key: Any, true_keys: list[Any]) -> bool:
     name, box = _plain(key["distortion"]), key["coordinates"]
-    return any(name == _plain(true["distortion"]) and iou(box, true["coordinates"]) > HIT_IOU for true in true_keys)
+    there = ((_plain(true["distortion"]), true["coordinates"]) for true in true_keys)
+    return any(name == true_name and iou(box, true_box) > HIT_IOU for true_name, true_box in there)

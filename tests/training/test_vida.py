@@ -132,6 +132,13 @@ def test_a_key_needs_more_than_half_and_the_highest_significance(tmp_path: Path)
     assert found.metrics["Key Distortion Accuracy"] == 3 / 5
 
 
+def test_a_key_truth_without_a_box_costs_the_metric_unless_one_before_it_is_met(tmp_path: Path) -> None:
+    whole, broken = truth([0, 0, 100, 100])["distortions"][0], {"distortion": "Motion blur"}
+    for order, accuracy in (([whole, broken], 1.0), ([broken, whole], 0.0)):
+        found = scored(tmp_path, bench_metadata=[{"image": "a", "distortions": order}])
+        assert found.metrics["Key Distortion Accuracy"] == accuracy
+
+
 def test_classes_without_truth_count_and_no_distortion_is_one_of_them_in_detection_only(tmp_path: Path) -> None:
     stray = [region([0, 0, 100, 100]), region([0, 0, 9, 9], "No distortion")]
     found = scored(tmp_path, grounding=stray)
