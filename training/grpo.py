@@ -35,6 +35,7 @@ from training.mllm_checkpoint import (
     load_model,
     load_processor,
     placeholder_tokens,
+    restore,
     vision_of,
 )
 from training.mllm_rows import Rows
@@ -180,6 +181,13 @@ class Trainer(GRPOTrainer):
     Under `normalize_then_sum` TRL's own frac_reward_zero_std looks at the spread of the whole batch: never 0.
     """
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        network = self.accelerator.unwrap_model(model if model is not None else self.model)
+        if hasattr(network, "get_base_model"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            restore(network, Path(resume_from_checkpoint))
+
     def _calculate_rewards(self, *given: Any, **named: Any) -> Tensor:
         rewards = super()._calculate_rewards(*given, **named)
         groups = torch.nan_to_num(rewards).view(-1, self.args.num_generations, rewards.shape[1])
@@ -281,7 +289,10 @@ def train(
         checkpoint = last_checkpoint(out)
     begun = int(checkpoint.name.rsplit("-", 1)[-1]) if checkpoint else 0
     trainer, before = make_trainer(config, chosen(config, data, hard), model, out, emit, begun)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint and begun == config.steps:  # transformers would make one step more
+        trainer._load_from_checkpoint(str(checkpoint))
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     after = fingerprint(vision_of(trainer.accelerator.unwrap_model(trainer.model)))
     if after != before:
         raise AgentError(f"the frozen vision tower has changed ({before[:12]} to {after[:12]}): report this")

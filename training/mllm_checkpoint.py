@@ -73,6 +73,16 @@ def placeholder_tokens(processor: Any) -> list[int]:
     return sorted(set(tokenizer.all_special_ids) - ending)
 
 
+def restore(model: nn.Module, checkpoint: Path) -> None:
+    """Give `model` the weights of a checkpoint of its own training, every one of them.
+
+    transformers' Trainer (5.23) cannot: it compares the file's names, which are those of published checkpoints, with
+    the network's own, finds none of them, warns, and goes on from the weights that training began with.
+    """
+    saved = load_model(checkpoint, next(model.parameters()).dtype)
+    model.load_state_dict(saved.state_dict(), strict=True)
+
+
 def folder_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file right in a folder, by name."""
     return {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
