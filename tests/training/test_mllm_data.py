@@ -14,9 +14,10 @@ from analysis.mllm.diagnostic import mosaic
 from tests.shared_data import shared_data
 from toolchain.errors import InputError, UsageError
 from training.data import mllm_data
+from training.data.mllm_clips import RUN
 from training.data.mllm_data import MllmDataConfig, build, build_from_yaml
 from training.data.mllm_labels import grades, master_stops
-from training.data.mllm_sample import make_sample
+from training.data.mllm_sample import make_coded_sample, make_sample
 from training.data.mllm_shards import Line, Shard, manifest, read_shard, samples, shard_path, shards, write_shard
 from training.data.mllm_sources import Source, clip_sources, drawn_sources, image_sources, photo_sources, split_of
 
@@ -151,6 +152,19 @@ def test_real_clips_are_read_for_their_own_split() -> None:
     assert len(found) >= 15
     nits = found[0].render()
     assert nits.ndim == 3 and nits.shape[2] == 3 and 20 < nits.max() <= 203.5
+
+
+def test_real_clips_go_through_real_coders_as_they_move() -> None:
+    sequences = [source for source in clip_sources(shared_data("clips").parent, 2) if source.frames is not None]
+    source = next(item for item in sequences if "bbb-960" in item.name)
+    assert source.frames is not None
+    frames = source.frames()
+    assert len(frames) == RUN and not np.array_equal(frames[0], frames[-1])
+    made = [make_coded_sample(source, frames, np.random.default_rng(seed)) for seed in range(6)]
+    damaged = [item for item in made if item.report.distortions]
+    assert 1 <= len(damaged) <= 5
+    assert all(item.report.distortions[0].type == "blocking_artifacts" for item in damaged)
+    assert all(np.array_equal(item.frame, frames[-1]) == (item.extra["delivery"] == "uncoded") for item in made)
 
 
 # Labels and samples

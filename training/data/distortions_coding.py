@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -28,13 +30,17 @@ def blocking(picture: Picture, strength: int, rng: np.random.Generator) -> Pictu
     if way < 0.4:
         quality = max(2, _JPEG[strength - 1] + int(rng.integers(-1, 2)))
         return jpeg(picture, quality)
+    how = video_coding(strength, rng)
+    return coded(picture, how, moving=rng.random() < 0.25, rng=rng)
+
+
+def video_coding(strength: int, rng: np.random.Generator) -> Coding:
+    """A video coder at a quality of that strength of damage, 1 to 5."""
     coder = ("libx264", "libx265", "mpeg4", "mpeg2video")[int(rng.choice(4, p=(0.4, 0.15, 0.25, 0.2)))]
     if coder in _CRF:
         preset = "ultrafast" if coder == "libx265" or rng.random() < 0.5 else "veryfast"
-        how = Coding(coder, float(min(_CRF[coder][strength - 1] + rng.integers(-1, 2), 51)), preset)
-    else:
-        how = Coding(coder, float(_QUANTISER[strength - 1]))
-    return coded(picture, how, moving=rng.random() < 0.25, rng=rng)
+        return Coding(coder, float(min(_CRF[coder][strength - 1] + rng.integers(-1, 2), 51)), preset)
+    return Coding(coder, float(_QUANTISER[strength - 1]))
 
 
 def jpeg(picture: Picture, quality: int) -> Picture:
@@ -50,5 +56,10 @@ def coded(picture: Picture, how: Coding, moving: bool, rng: np.random.Generator)
         shift = np.array([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-2, 2)]], np.float32)
         before = cv2.warpAffine(picture, shift, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
         frames = [np.asarray(before, np.uint8), picture]
+    return coded_clip(frames, how)
+
+
+def coded_clip(frames: Sequence[Picture], how: Coding) -> Picture:
+    """The last of consecutive frames after all of them went through a real video coder. Even sizes."""
     planes = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), np.uint8) for frame in frames]
     return np.asarray(cv2.cvtColor(how.apply(planes)[-1], cv2.COLOR_YUV2RGB_I420), np.uint8)

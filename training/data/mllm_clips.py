@@ -27,12 +27,14 @@ CLIPS = (
 SHRINK = {"portrait_4k60.mp4": 3.0, "sample_with_increasing_timestamps_360p.mp4": 1.25, "sample.mp4": 1.6}
 """By how much a clip is shrunk so that its own coding is gone; `USUAL_SHRINK` for the others."""
 USUAL_SHRINK = 1.5
+RUN = 10
+"""Frames that are coded together: the damage is that of a picture that was predicted from others."""
 
 
-def clip_frames(folder: Path, count: int) -> list[tuple[str, int, Callable[[], Frame]]]:
-    """(clip name, index, how to read it) of `count` frames spread over each clip that is there."""
+def clip_frames(folder: Path, count: int) -> list[tuple[str, int, Callable[[], list[Frame]]]]:
+    """(clip name, index, how to read the frames up to it) of `count` frames spread over each clip that is there."""
     return [
-        (path.stem.replace("_", "-"), index, partial(read_frame, path, (index + 0.5) / count))
+        (path.stem.replace("_", "-"), index, partial(read_frames, path, (index + 0.5) / count))
         for name in CLIPS
         for path in [folder / name]
         if path.is_file()
@@ -40,15 +42,17 @@ def clip_frames(folder: Path, count: int) -> list[tuple[str, int, Callable[[], F
     ]
 
 
-def read_frame(path: Path, place: float) -> Frame:
-    """(H, W, 3) uint8 R'G'B' of the frame at that share of the clip, shrunk; InputError if it cannot be decoded."""
+def read_frames(path: Path, place: float) -> list[Frame]:
+    """Up to `RUN` consecutive frames, (H, W, 3) uint8 R'G'B' with even sides, shrunk; the last lies at that share of
+    the clip. InputError if it cannot be decoded."""
     try:
         with av.open(str(path)) as container:
-            frames = [frame for frame in container.decode(video=0) if frame.pts is not None]
-            frame = frames[min(int(place * len(frames)), len(frames) - 1)]
-            pixels = frame.to_ndarray(format="rgb24")
+            frames = list(container.decode(video=0))
+            last = min(int(place * len(frames)), len(frames) - 1)
+            pictures = [frame.to_ndarray(format="rgb24") for frame in frames[max(0, last - RUN + 1) : last + 1]]
+            height, width = pictures[-1].shape[:2]
     except (FFmpegError, IndexError) as error:
         raise InputError(f"{path} cannot be decoded ({error}): give an intact clip.") from error
     factor = SHRINK.get(path.name, USUAL_SHRINK)
-    size = (round(pixels.shape[1] / factor), round(pixels.shape[0] / factor))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    size = (round(width / factor / 2) * 2, round(height / factor / 2) * 2)
+    return [np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures]

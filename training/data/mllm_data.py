@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from toolchain.errors import UsageError
 from toolchain.files import sha256_file, write_atomic
 from training.data.folders import claim
 from training.data.mllm_card import card
-from training.data.mllm_sample import Sample, make_sample
+from training.data.mllm_sample import Sample, make_coded_sample, make_sample
 from training.data.mllm_shards import MANIFEST, PICTURE_SHAPE, Line, Shard, read_lines, shard_path, write_shard
 from training.data.mllm_sources import (
     CREDITS,
@@ -186,15 +187,21 @@ def _shard(config: MllmDataConfig, job: _Job) -> Shard:
 
 def _samples(config: MllmDataConfig, source: Source) -> list[tuple[tuple[Source, int], Sample]]:
     """Every sample of a source; a source without a sound picture gives none."""
-    master = source.render()
+    make = _maker(config, source)
     key = int(unit_hash(source.name) * 2**53)
     found = []
     for index in range(config.per_source[source.split]):
-        rng = np.random.default_rng([config.seed, key, index])
-        sample = make_sample(source, master, config.shares, rng)
+        sample = make(np.random.default_rng([config.seed, key, index]))
         if sample is not None:
             found.append(((source, index), sample))
     return found
+
+
+def _maker(config: MllmDataConfig, source: Source) -> Callable[[np.random.Generator], Sample | None]:
+    """What makes one sample after another of a source that is rendered, or decoded, once."""
+    if source.frames is not None:
+        return partial(make_coded_sample, source, source.frames())
+    return partial(make_sample, source, source.render(), config.shares)
 
 
 def _manifest(config: MllmDataConfig, stamp: str, folder: Path, jobs: list[_Job]) -> dict[str, Any]:

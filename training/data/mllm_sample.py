@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from analysis.mllm.diagnostic import picture, quantised, statistics
 from analysis.mllm.frame_report import FrameReport
 from toolchain.color.arrays import FloatArray
-from training.data.distortions_coding import coded, jpeg
+from training.data.distortions import visible
+from training.data.distortions_coding import coded, coded_clip, jpeg, video_coding
 from training.data.distortions_detail import Picture
 from training.data.distortions_layout import LAYOUTS, Damage, damaged, solid_strength
 from training.data.distortions_regions import WHOLE, cropped, flipped
 from training.data.distortions_score import report
 from training.data.grading import CURVES, UNSEEN_CURVES, Curve, GradeRecipe, grade
 from training.data.mllm_labels import grades, master_stops
-from training.data.mllm_sources import Source, Split
+from training.data.mllm_sources import Source, Split, sdr_light
 from training.data.restore_defects import Coding
 
 SIZES = ((1920, 1080), (1280, 720), (960, 540), (640, 360), (480, 270))
@@ -28,6 +29,8 @@ _TRAIN_CURVES: tuple[Curve, ...] = tuple(curve for curve in CURVES if curve not 
 _TRIES = 5
 CROP_SHARE, FLIP_SHARE, DELIVERED_SHARE = 0.15, 0.5, 0.4
 """How often a damaged frame is cropped, mirrored, and coded as lightly as good deliveries are."""
+
+CLEAN_CLIP_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -61,20 +64,39 @@ def make_sample(
         frame = np.ascontiguousarray(frame[:, ::-1])
         damages = [replace(item, box=flipped(item.box)) for item in damages]
     frame, delivery = _delivered(frame, rng)
-    dynamic_range, contrast = grades(stops, spread)
+    how = {"curve": curve, "cropped": is_cropped, "flipped": bool(is_flipped), "delivery": delivery}
+    return _sample(source, frame, damages, (stops, spread), how)
+
+
+def make_coded_sample(source: Source, frames: Sequence[Picture], rng: np.random.Generator) -> Sample:
+    """The last of consecutive frames of a real clip, clean (3 in 10) or as a real coder leaves it."""
+    clean, damages = frames[-1], []
+    out, delivery = clean, "uncoded"
+    if rng.random() >= CLEAN_CLIP_SHARE:
+        strength = int(rng.integers(1, 6))
+        how = video_coding(strength, rng)
+        out, delivery = coded_clip(frames, how), f"{how.coder}-{how.quality:g}"
+        if visible(clean, out, "blocking_artifacts", strength):
+            damages = [Damage("blocking_artifacts", strength, WHOLE)]
+    light = sdr_light(clean.astype(np.float32) / 255)
+    return _sample(source, out, damages, master_stops(light), {"delivery": delivery})
+
+
+def _sample(
+    source: Source, frame: Picture, damages: list[Damage], spans: tuple[float, float], how: dict[str, Any]
+) -> Sample:
+    """`spans`: the master's stops and spread."""
+    dynamic_range, contrast = grades(*spans)
     extra = {
         "origin": source.origin,
         "picture": source.picture,
         "layout": ("pristine" if not damages else "global" if all(d.box == WHOLE for d in damages) else "local"),
         "size": [frame.shape[1], frame.shape[0]],
         "strengths": {f"{item.kind}@{','.join(map(str, item.box))}": item.strength for item in damages},
-        "curve": curve,
-        "stops": round(stops, 2),
-        "spread_stops": round(spread, 2),
+        "stops": round(spans[0], 2),
+        "spread_stops": round(spans[1], 2),
         "luminance_truth": "hdr master" if source.is_hdr else "sdr picture",
-        "cropped": is_cropped,
-        "flipped": bool(is_flipped),
-        "delivery": delivery,
+        **how,
     }
     truth = report(damages, dynamic_range, contrast)
     return Sample(picture(frame), quantised(statistics(frame)), truth, extra, frame)

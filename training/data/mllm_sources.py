@@ -14,6 +14,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from toolchain.color.arrays import FloatArray
 from toolchain.color.primaries import conversion_matrix
@@ -64,6 +65,8 @@ class Source:
     split: Split
     render: Callable[[], Image]
     is_hdr: bool = True
+    frames: Callable[[], list[NDArray[np.uint8]]] | None = None
+    """Consecutive frames of a real clip, the last of which is taken, as coders leave it."""
 
 
 def split_of(picture: str, shares: tuple[float, float] = DRAWN_SHARES) -> Split:
@@ -137,9 +140,20 @@ def image_sources(folder: Path) -> list[Source]:
 
 
 def clip_sources(folder: Path, frames: int) -> list[Source]:
-    """`frames` of each real SDR clip below `folder`/clips, for the evaluation set `clips` alone."""
+    """`frames` of each real SDR clip below `folder`/clips, for the evaluation set `clips` alone.
+
+    Every second one has its frames: real movement through real coders. The others take every kind of damage.
+    """
     return [
-        Source(f"clip-{name}-{index:02d}", f"clip-{name}", "clips", "clips", partial(_shown, read), is_hdr=False)
+        Source(
+            f"clip-{name}-{index:02d}",
+            f"clip-{name}",
+            "clips",
+            "clips",
+            partial(_shown, read),
+            is_hdr=False,
+            frames=read if index % 2 else None,
+        )
         for name, index, read in clip_frames(folder / "clips", frames)
     ]
 
@@ -149,8 +163,8 @@ def sdr_light(signal: Image) -> Image:
     return np.maximum(bt1886_eotf(signal).astype(np.float32) @ _TO_BT2020, 0.0)
 
 
-def _shown(read: Callable[[], np.ndarray]) -> Image:
-    return sdr_light(read().astype(np.float32) / 255)
+def _shown(read: Callable[[], list[NDArray[np.uint8]]]) -> Image:
+    return sdr_light(read()[-1].astype(np.float32) / 255)
 
 
 def _key(name: str, seed: int) -> int:
