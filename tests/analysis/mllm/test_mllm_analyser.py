@@ -176,6 +176,19 @@ def test_two_places_of_one_type_stay_two() -> None:
     assert pooled == both
 
 
+def test_key_is_what_most_pictures_call_key_at_most_two_and_at_least_one() -> None:
+    three = "noise minor local p00 p00 p10 p10 ; blocks severe local p20 p20 p30 p30 ; motion moderate global"
+
+    def pooled_key(*keys: str) -> set[str]:
+        pooled = pool([decode(f"dr3 ct2 ; {three} ; key {key} ; qe") for key in keys], [1.0] * len(keys), 0.5)
+        return {pooled.distortions[place].type for place in pooled.key}
+
+    assert pooled_key("0", "0", "1") == {"noise"}
+    assert pooled_key("0 2", "0 2") == {"noise", "motion_blur"}
+    assert pooled_key("0", "1", "2") == {"blocking_artifacts"}  # no majority: the most severe
+    assert pooled_key("0 1", "1 2", "0 2") == {"blocking_artifacts", "motion_blur"}  # all three: the worst two
+
+
 def test_quality_and_grades_are_those_of_the_middle_picture() -> None:
     reports = [decode(f"dr{grade} ct2 ; clean ; {word}") for grade, word in ((1, "qj"), (5, "qa"), (4, "qf"))]
     pooled = pool(reports, [1, 1, 1], 0.5)
