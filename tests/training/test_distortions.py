@@ -14,6 +14,7 @@ from analysis.mllm.code import decode, encode
 from analysis.mllm.frame_report import LEVELS
 from analysis.schema import Box, DistortionType
 from training.data.distortions import DISTORTIONS, SEVERITY, STRENGTHS, distort, permitted, visible
+from training.data.distortions_coding import JPEG_QUALITY, coded_clip, jpeg, video_coding
 from training.data.distortions_detail import Picture
 from training.data.distortions_layout import Damage, damaged, solid_strength
 from training.data.distortions_regions import WHOLE, area_share, cropped, draw_boxes, flipped, pixels_of
@@ -84,6 +85,17 @@ def test_pairs_are_symmetric_and_none_hides_the_other() -> None:
     assert permitted("low_clarity", "underexposure") and permitted("color_cast", "noise")
 
 
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_blocks_of_all_coders_are_about_as_strong(scene: Picture, strength: int) -> None:
+    errors: dict[str, list[float]] = {}
+    for seed in range(30):
+        how = video_coding(strength, np.random.default_rng(seed))
+        errors.setdefault(how.coder, []).append(change(scene, coded_clip([scene], how)))
+    errors["jpeg"] = [change(scene, jpeg(scene, JPEG_QUALITY[strength - 1]))]
+    typical = [float(np.median(found)) for found in errors.values()]
+    assert len(errors) >= 3 and max(typical) < 1.9 * min(typical), errors
+
+
 # Layouts
 
 
@@ -108,6 +120,8 @@ def test_layouts_are_what_they_are_called(scene: Picture) -> None:
         assert all(item.box == WHOLE for item in done) and frame.shape == scene.shape
         assert all(permitted(a.kind, b.kind) for i, a in enumerate(done) for b in done[:i])
         kinds |= {item.kind for item in done}
+        exposed = [item.strength for item in done if DISTORTIONS[item.kind].group == "exposure"]
+        assert len(done) == 1 or all(strength <= 3 for strength in exposed)
         counts.append(len(done))
     assert kinds == set(DISTORTIONS)
     assert {1, 2, 3} <= set(counts)

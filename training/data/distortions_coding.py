@@ -10,9 +10,10 @@ import numpy as np
 from training.data.distortions_detail import Picture, rounded, varied
 from training.data.restore_defects import CameraNoise, Coding
 
-_JPEG = (26, 18, 12, 8, 5)
-_CRF = {"libx264": (36, 39, 42, 45, 49), "libx265": (36, 39, 42, 46, 50)}
-_QUANTISER = (9, 13, 18, 24, 31)
+JPEG_QUALITY = (26, 18, 12, 8, 5)
+_CRF = {"libx264": (36, 39, 42, 45, 49), "libx265": (33, 36, 39, 42, 46)}
+_QUANTISER = {"mpeg4": (12, 19, 29), "mpeg2video": (16, 24, 31)}
+"""By the error they leave. The old coders' coarsest quantiser is moderate: they make no severe blocks."""
 
 
 def noise(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
@@ -28,7 +29,7 @@ def blocking(picture: Picture, strength: int, rng: np.random.Generator) -> Pictu
     """JPEG, MPEG-2, MPEG-4 part 2, H.264 or H.265, as one intra picture or (one in four) the second of two moving."""
     way = rng.random()
     if way < 0.4:
-        quality = max(2, _JPEG[strength - 1] + int(rng.integers(-1, 2)))
+        quality = max(2, JPEG_QUALITY[strength - 1] + int(rng.integers(-1, 2)))
         return jpeg(picture, quality)
     how = video_coding(strength, rng)
     return coded(picture, how, moving=rng.random() < 0.25, rng=rng)
@@ -36,11 +37,12 @@ def blocking(picture: Picture, strength: int, rng: np.random.Generator) -> Pictu
 
 def video_coding(strength: int, rng: np.random.Generator) -> Coding:
     """A video coder at a quality of that strength of damage, 1 to 5."""
-    coder = ("libx264", "libx265", "mpeg4", "mpeg2video")[int(rng.choice(4, p=(0.4, 0.15, 0.25, 0.2)))]
+    odds = (0.4, 0.14, 0.25, 0.21) if strength <= len(_QUANTISER["mpeg4"]) else (0.75, 0.25, 0.0, 0.0)
+    coder = ("libx264", "libx265", "mpeg4", "mpeg2video")[int(rng.choice(4, p=odds))]
     if coder in _CRF:
         preset = "ultrafast" if coder == "libx265" or rng.random() < 0.5 else "veryfast"
         return Coding(coder, float(min(_CRF[coder][strength - 1] + rng.integers(-1, 2), 51)), preset)
-    return Coding(coder, float(_QUANTISER[strength - 1]))
+    return Coding(coder, float(_QUANTISER[coder][strength - 1]))
 
 
 def jpeg(picture: Picture, quality: int) -> Picture:

@@ -24,6 +24,8 @@ ALSO_GLOBAL = 0.15
 """How often a picture with damaged regions has a weak global distortion too."""
 _SOLID_SHARES = (0.05, 0.12)
 """A solid surface below the first share of the picture is minor, below the second moderate: strengths 2, 3 and 4."""
+_EXPOSED_TOGETHER = 3
+"""Strength of the wrong exposure of a whole frame that has other damage too: black or white would hide it."""
 _SOLID: DistortionType = "meaningless_solid_color"
 _TRIES = 4
 _STRENGTH_ODDS = (0.16, 0.17, 0.33, 0.17, 0.17)
@@ -91,14 +93,19 @@ def _apply(picture: Picture, plan: list[Step], rng: np.random.Generator) -> tupl
     for kind, strength, box in sorted(plan, key=lambda step: DISTORTIONS[step[0]].order):
         above: list[DistortionType] = [other.kind for other in done if WHOLE in (other.box, box)]
         for tried, force in _alternatives(kind, strength, above, rng):
-            if tried == _SOLID:
-                force = solid_strength(Damage(tried, force, box))
+            force = _allowed(tried, force, box, alone=len(plan) == 1)
             after = _in_box(out, tried, force, box, rng)
             if after is not None:
                 out = after
                 done.append(Damage(tried, force, box))
                 break
     return out, done
+
+
+def _allowed(kind: DistortionType, strength: int, box: Box, alone: bool) -> int:
+    if DISTORTIONS[kind].group == "exposure" and box == WHOLE and not alone:
+        return min(strength, _EXPOSED_TOGETHER)
+    return solid_strength(Damage(kind, strength, box))
 
 
 def _alternatives(
