@@ -180,6 +180,57 @@ MllmData = Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `
 Checkpoint = Annotated[Path, typer.Option("--model", metavar="DIR", help="The checkpoint to begin with.")]
 
 
+@app.command("pretrain")
+def pretrain(
+    config: Config,
+    out: Out,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Made by `agent train data`; a reader needs none.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Train the compact analyser's eye on samples, or its reader on simulated maps."""
+    with _training(out, as_json) as (emit, made):
+        from training import mllm_pretrain as recipe
+
+        made(recipe.train(recipe.load_config(config), data, out, emit))
+    return 0
+
+
+@app.command("join")
+def join(
+    eye: Annotated[Path, typer.Option("--eye", metavar="DIR", help="The checkpoint whose vision tower is taken.")],
+    reader: Annotated[Path, typer.Option("--reader", metavar="DIR", help="The checkpoint of everything else.")],
+    out: Out,
+    as_json: JsonOption = False,
+) -> int:
+    """Make one compact analyser of a trained eye and a trained reader, for `agent train sft --model`."""
+    with _training(out, as_json) as (_, made):
+        from training import mllm_pretrain as recipe
+
+        made(recipe.join(eye, reader, out))
+    return 0
+
+
+@app.command("sft")
+def sft(
+    config: Config,
+    data: MllmData,
+    out: Out,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="The checkpoint to begin with, instead of `start`.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Fine-tune the analyser on samples and the reports they should get."""
+    with _training(out, as_json) as (emit, made):
+        from training import sft as recipe
+
+        found = recipe.load_config(config)
+        made(recipe.train(found.model_copy(update={"start": str(model)}) if model else found, data, out, emit))
+    return 0
+
+
 @app.command("mine")
 def mine(config: Config, data: MllmData, model: Checkpoint, out: Out, as_json: JsonOption = False) -> int:
     """Find the samples that the analyser can learn from by trial, for `agent train grpo --hard`."""
