@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from toolchain.errors import AgentError
 from toolchain.files import write_atomic
@@ -28,7 +27,7 @@ def export(
     with: its files beside the weights come along. hashes.json holds the SHA-256 of every other file. Raises
     AgentError when the folder, loaded again, does not hold the same weights to the last bit.
     """
-    merged: PreTrainedModel = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    merged: Any = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     if dtype is not None:
         merged = merged.to(dtype)
     partial = out.with_name(f"{out.name}.partial")

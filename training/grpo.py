@@ -11,15 +11,15 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOConfig as TrlConfig
-from trl import GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig as TrlConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from toolchain.errors import AgentError, InputError, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
@@ -45,7 +45,7 @@ from training.rewards import NAMES
 from training.rollouts import Rollouts
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
+    from peft import LoraConfig  # type: ignore[import-not-found]
 
 METRICS, MANIFEST = "metrics.jsonl", "manifest.json"
 NO_SPREAD = 1e-6
@@ -142,6 +142,7 @@ def trl_config(config: GrpoConfig, out: Path, processor: Any) -> TrlConfig:
         }
     return TrlConfig(
         output_dir=str(out),
+        shuffle_dataset=False,  # its own order would not be the same again in a resumed run's later rounds
         max_steps=config.steps,
         per_device_train_batch_size=config.prompts * config.generations // config.parts,
         gradient_accumulation_steps=config.parts,
@@ -189,8 +190,8 @@ class Trainer(GRPOTrainer):
             restore(network, Path(resume_from_checkpoint))
 
     def _calculate_rewards(self, *given: Any, **named: Any) -> Tensor:
-        rewards = super()._calculate_rewards(*given, **named)
-        groups = torch.nan_to_num(rewards).view(-1, self.args.num_generations, rewards.shape[1])
+        rewards, told = super()._calculate_rewards(*given, **named), cast(TrlConfig, self.args)
+        groups = torch.nan_to_num(rewards).view(-1, told.num_generations or 1, rewards.shape[1])
         silent = (groups.std(dim=1) < NO_SPREAD).all(dim=1)
         self._metrics["train"]["frac_groups_zero_std"].append(silent.float().mean().item())
         return rewards
@@ -224,7 +225,8 @@ class Record(TrainerCallback):
 
 def shared_rollouts(prompts: Sequence[Any], trainer: GRPOTrainer) -> dict[str, Any]:
     """TRL's rollout_func: a prompt, which TRL repeats for each of its answers, is read once for all of them."""
-    count, longest = trainer.args.num_generations, trainer.args.max_completion_length
+    told = cast(TrlConfig, trainer.args)
+    count, longest = told.num_generations or 1, told.max_completion_length or 1
     model = trainer.accelerator.unwrap_model(trainer.model)
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     drawing = Rollouts(base, trainer.processing_class, longest, trainer.temperature)
@@ -240,13 +242,14 @@ def make_trainer(
     eye = vision_of(network)
     eye.requires_grad_(False)
     processor = load_processor(model, config.family)
+    looked_at = config.steps * config.prompts * PartialState().num_processes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rollout_func.*experimental")
         trainer = Trainer(
             model=network,
             reward_funcs=list(reward_columns()),
             args=trl_config(config, out, processor),
-            train_dataset=asked.dataset(),
+            train_dataset=asked.dataset(asked.order(looked_at, config.seed)),
             processing_class=processor,
             callbacks=[Record(out / METRICS, config, emit, begun)],
             peft_config=_lora(config.lora) if config.lora else None,
@@ -257,7 +260,7 @@ def make_trainer(
 
 
 def _lora(lora: Lora) -> LoraConfig:
-    from peft import LoraConfig
+    from peft import LoraConfig  # type: ignore[import-not-found]
 
     return LoraConfig(
         r=lora.rank,
@@ -305,7 +308,8 @@ def train(
 
 def _finish(config: GrpoConfig, trainer: Trainer, model: Path, out: Path, told: dict[str, Any]) -> None:
     """Export, plots, manifest."""
-    made = export(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, out / "model", model)
+    processor = load_processor(model, config.family)  # as it was: using one leaves marks in it
+    made = export(trainer.accelerator.unwrap_model(trainer.model), processor, out / "model", model)
     plot_metrics(out)
     rows = logged(out / METRICS)
     write_manifest(out / MANIFEST, {**told, "model": made, "last": rows[-1] if rows else None})

@@ -11,7 +11,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ def mine(config: MineConfig, data: Path, model: Path, out: Path, emit: Emit = ig
     done = _kept_lines(log, config.batch, len(asked))
     network = load_model(model)
     if torch.cuda.is_available():
-        network.cuda()
+        cast(torch.nn.Module, network).cuda()
     drawing = Rollouts(
         network,
         load_processor(model, config.family),

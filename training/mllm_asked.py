@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from PIL import Image
 
 from analysis.mllm.diagnostic import PICTURE_SIZE, mosaic
@@ -48,6 +49,12 @@ class Asked:
         row = self.chosen[place]
         return [Image.fromarray(self.rows.picture(row)), Image.fromarray(mosaic(self.rows.statistics(row)))]
 
+    def order(self, length: int, seed: int) -> list[int]:
+        """As many places as a whole training looks at: all of them, shuffled, again and again."""
+        rng = np.random.default_rng(seed)
+        rounds = [rng.permutation(len(self)) for _ in range(-(-length // len(self)))]
+        return np.concatenate(rounds)[:length].tolist()
+
     def prompt(self, place: int) -> Messages:
         """The messages without pictures. The wording changes from sample to sample where a family has several."""
         return messages(family(self.family).prompt(self.task(place).questions, variant=place))
@@ -58,8 +65,11 @@ class Asked:
         *system, user = self.prompt(place)
         return [*system, {"role": "user", "content": [*content, {"type": "text", "text": user["content"]}]}]
 
-    def dataset(self) -> Dataset:
-        """TRL's rows: `prompt`, `images`, `id`, and the columns of `columns_of`; pictures are made when asked for."""
+    def dataset(self, order: Sequence[int]) -> Dataset:
+        """TRL's rows in an `order` of places: `prompt`, `images`, `id`, and the columns of `columns_of`.
+
+        Pictures are made when they are asked for.
+        """
         from datasets import Dataset
 
         def made(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -72,7 +82,7 @@ class Asked:
                 **{name: [one[name] for one in columns] for name in columns[0]},
             }
 
-        return Dataset.from_dict({"place": list(range(len(self)))}).with_transform(made)
+        return Dataset.from_dict({"place": list(order)}).with_transform(made)
 
 
 def messages(prompt: Prompt) -> Messages:

@@ -219,6 +219,7 @@ def test_what_trl_is_told(start: Path, tmp_path: Path) -> None:
     assert told.generation_kwargs == {"suppress_tokens": placeholder_tokens(own)}
     served = grpo.trl_config(GrpoConfig(steps=1, learning_rate=1e-5, vllm=grpo.Vllm()), tmp_path, own)
     assert served.use_vllm
+    assert isinstance(served.generation_kwargs, dict)
     assert "<|image_pad|>" in served.generation_kwargs["bad_words"]
 
 
@@ -259,7 +260,7 @@ def test_an_eye_that_changed_all_the_same_is_an_error(
 ) -> None:
     monkeypatch.setattr(torch.nn.Module, "requires_grad_", lambda self, on=True: self)  # freezing does nothing
     with pytest.raises(AgentError, match="vision tower has changed"):
-        grpo.train(LEARNING.model_copy(update={"steps": 1}), data, start, tmp_path)
+        grpo.train(LEARNING.model_copy(update={"steps": 3}), data, start, tmp_path)
     assert not (tmp_path / "model").exists()
 
 
