@@ -35,6 +35,7 @@ from training.mllm_checkpoint import (
     load_model,
     load_processor,
     placeholder_tokens,
+    quickened,
     restore,
     vision_of,
 )
@@ -239,7 +240,7 @@ def make_trainer(
 ) -> tuple[Trainer, str]:
     """The trainer with the eye frozen, and the eye's fingerprint."""
     network = load_model(model, torch.bfloat16 if config.precision == "bf16" else torch.float32)
-    eye = vision_of(network)
+    eye = vision_of(quickened(network, config.family))
     eye.requires_grad_(False)
     processor = load_processor(model, config.family)
     looked_at = config.steps * config.prompts * PartialState().num_processes

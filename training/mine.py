@@ -23,7 +23,7 @@ from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
 from training.manifest import same_run, write_manifest
 from training.mllm_asked import Asked
-from training.mllm_checkpoint import folder_hashes, load_model, load_processor
+from training.mllm_checkpoint import folder_hashes, load_model, load_processor, quickened
 from training.mllm_rows import Rows
 from training.recipe import load_recipe
 from training.rewards import NAMES, read, rewards_of, weighted
@@ -134,7 +134,7 @@ def mine(config: MineConfig, data: Path, model: Path, out: Path, emit: Emit = ig
     log, made_by = out / ROLLOUTS, {"config": config.model_dump(), "model": folder_hashes(model)}
     same_run(out / "run.json", made_by)
     done = _kept_lines(log, config.batch, len(asked))
-    network = load_model(model)
+    network = quickened(load_model(model), config.family)
     if torch.cuda.is_available():
         cast(torch.nn.Module, network).cuda()
     drawing = Rollouts(

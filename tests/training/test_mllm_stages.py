@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from agent.cli.main import main
 from analysis.mllm import code
-from analysis.mllm.families import family
 from analysis.mllm.prompts import QUESTIONS
 from toolchain.errors import AgentError, InputError, UsageError
 from toolchain.events import Event, Progress
-from training import grpo, mine, rollouts
+from training import grpo, mine, rollouts, sft
 from training.data.mllm_shards import Line, Shard, shard_path, write_shard
 from training.export import export
 from training.grpo import GrpoConfig
@@ -32,10 +31,10 @@ from training.mllm_checkpoint import (
     placeholder_tokens,
     vision_of,
 )
-from training.mllm_collate import image_grids, pixel_values, texts_to_batch
-from training.mllm_model import CellHead, CompactConfig, compact_model, processor
+from training.mllm_model import CompactConfig
 from training.mllm_rows import Rows
 from training.rollouts import Rollouts
+from training.sft import SftConfig
 
 ANSWERS = (
     "dr4 ct2 ; noise minor global ; key 0 ; qd",
@@ -44,6 +43,18 @@ ANSWERS = (
 )
 TINY = CompactConfig(
     hidden=64, layers=2, heads=2, key_heads=1, inner=96, eye_hidden=48, eye_layers=2, eye_heads=2, eye_inner=64
+)
+TEACHING = SftConfig(
+    model=TINY,
+    steps=90,
+    batch=6,
+    learning_rate=5e-3,
+    schedule="constant",
+    warmup=0.0,
+    bf16=False,
+    cell_weight=0.1,
+    validate_every=90,
+    checkpoint_every=90,
 )
 MINING = MineConfig(rollouts=4, batch=4, longest=24, lowest=0.01, highest=0.999, least_spread=0.0)
 LEARNING = GrpoConfig(steps=4, prompts=2, generations=4, learning_rate=1e-3, longest=24, checkpoint_every=2)
@@ -61,46 +72,20 @@ def one_thread() -> Iterator[None]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve samples in two shards; the picture's brightness says which of three answers is true."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for number in range(2):
+    for split, number in (("train", 0), ("train", 1), ("validation", 2)):
         places = range(6 * number, 6 * number + 6)
-        lines = [Line(id=f"s{i}", source="made", split="train", report=code.decode(ANSWERS[i % 3])) for i in places]
+        lines = [Line(id=f"s{i}", source="made", split=split, report=code.decode(ANSWERS[i % 3])) for i in places]
         levels = np.array([[0, 120, 240][i % 3] for i in places], np.uint8)
         picture = levels[:, None, None, None] + rng.integers(0, 15, (6, 140, 224, 3), dtype=np.uint8)
         statistics = levels[:, None, None, None] + rng.integers(0, 15, (6, 9, 16, 48), dtype=np.uint8)
-        write_shard(shard_path(folder, "train", number), Shard(picture, statistics, lines))
+        write_shard(shard_path(folder, split, number), Shard(picture, statistics, lines))
     return folder
 
 
 @pytest.fixture(scope="module")
 def start(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model that has nearly learnt the answers' form."""
-    folder = tmp_path_factory.mktemp("start")
-    asked = [
-        family("compact").prompt(names).user for n in range(1, 5) for names in itertools.combinations(QUESTIONS, n)
-    ]
-    network, own = compact_model(TINY), processor(asked)
-    rows = Rows(data, "train")
-    pictures = [np.stack([of(row) for row in range(6)]) for of in (rows.picture, rows.statistics)]
-    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": asked[-1]}]
-    prompt = own.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    texts = texts_to_batch(own.tokenizer, [prompt] * 6, [ANSWERS[row % 3] for row in range(6)])
-    optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
-    for _ in range(70):
-        loss = network(
-            input_ids=texts.input_ids,
-            attention_mask=torch.ones_like(texts.input_ids),
-            mm_token_type_ids=texts.mm_token_type_ids,
-            labels=texts.labels,
-            pixel_values=pixel_values(*pictures),
-            image_grid_thw=image_grids(6),
-        ).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    network.save_pretrained(folder)
-    own.save_pretrained(folder)
-    CellHead(TINY.hidden).save(folder)
-    return folder
+    return sft.train(TEACHING, data, tmp_path_factory.mktemp("taught"))
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +284,23 @@ def test_open_questions_alone_are_asked_where_the_recipe_says_so(data: Path, har
     assert [asked.task(place).questions for place in range(len(asked))] == list(known.values())
     with pytest.raises(UsageError, match="--hard"):
         grpo.chosen(config, data, None)
+
+
+def test_the_stages_run_from_the_command_line(
+    data: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipes = {"mine": MINING, "grpo": LEARNING.model_copy(update={"steps": 1})}
+    for name, config in recipes.items():
+        (tmp_path / f"{name}.yaml").write_text(config.model_dump_json())  # JSON is YAML
+    common = ["--data", str(data), "--model", str(start)]
+    mined, made = tmp_path / "mined", tmp_path / "made"
+    assert main(["train", "mine", "--config", str(tmp_path / "mine.yaml"), *common, "--out", str(mined)]) == 0
+    learn = ["train", "grpo", "--config", str(tmp_path / "grpo.yaml"), *common, "--out", str(made), "--json"]
+    capsys.readouterr()
+    assert main([*learn, "--hard", str(mined / "hard.jsonl")]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]  # nothing else is on stdout
+    assert events[-1]["output"] == str(made / "model")
+    assert main([*learn[:-1], "--hard", str(tmp_path / "none.jsonl")]) == 2  # begun with another list
 
 
 # Export
