@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from training.data.mllm_augment import mirrored
 from training.learner import Loss
 from training.mllm_collate import TOKENS, TYPES, cell_targets, image_grids, picture_targets, pixel_values
 from training.mllm_model import CellHead
@@ -30,7 +31,8 @@ class EyeData:
     def batch(self, step: int) -> EyeBatch:
         """The step's samples; the same for the same step."""
         rng = np.random.default_rng([self._seed, step])
-        return load(self._train, rng.integers(len(self._train), size=self._batch))
+        places = rng.integers(len(self._train), size=self._batch)
+        return load(self._train, places, rng.random(self._batch) < 0.5)
 
     def held_out(self) -> list[EyeBatch]:
         """The validation samples in batches."""
@@ -38,11 +40,13 @@ class EyeData:
         return [load(self._held, places[i : i + self._batch]) for i in range(0, len(places), self._batch)]
 
 
-def load(rows: Rows, places: NDArray[np.integer]) -> EyeBatch:
-    """Samples as the eye takes them, with their targets."""
-    reports = [rows.line(int(place)).report for place in places]
-    pictures = np.stack([rows.picture(int(place)) for place in places])
-    stored = np.stack([rows.statistics(int(place)) for place in places])
+def load(rows: Rows, places: NDArray[np.integer], turned: NDArray[np.bool_] | None = None) -> EyeBatch:
+    """Samples as the eye takes them, with their targets; those `turned` mirrored left to right."""
+    samples = [(rows.picture(place), rows.statistics(place), rows.line(place).report) for place in places.tolist()]
+    if turned is not None:
+        samples = [mirrored(*sample) if flip else sample for sample, flip in zip(samples, turned, strict=True)]
+    reports = [report for _, _, report in samples]
+    pictures, stored = (np.stack(part) for part in list(zip(*samples, strict=True))[:2])
     cells, grades = (np.stack([make(one) for one in reports]) for make in (cell_targets, picture_targets))
     return pixel_values(pictures, stored, repeats=1), torch.from_numpy(cells), torch.from_numpy(grades)
 

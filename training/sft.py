@@ -1,6 +1,6 @@
 """Supervised fine-tuning of the analyser on TRL: the compact model on a CPU, a 7B on GPUs, one YAML each.
 
-Read from top to bottom: the configuration, the rows, the trainer, the run. A row is a prompt, the answer that a
+Read from top to bottom: the configuration, the trainer, the run. A row is a prompt, the answer that a
 perfect model would give, and the pictures; losses lie on answers alone. Run again after a kill with the same
 arguments, it goes on from its last checkpoint.
 """
@@ -9,38 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import transformers
 import trl
 from datasets import Dataset
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from transformers import PrinterCallback, Qwen2_5_VLForConditionalGeneration, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from analysis.mllm.diagnostic import mosaic
-from analysis.mllm.families import Family, family
+from analysis.mllm.families import family
 from analysis.mllm.processor import Qwen2_5_VLProcessor
-from analysis.mllm.prompts import QUESTIONS, Question
 from toolchain.errors import EnvironmentNotReady, InputError, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import sha256_file, write_atomic
+from training.mllm_checkpoint import last_checkpoint, load_model, restore, vision_of
 from training.mllm_collate import FastCollator
 from training.mllm_eye import head_loss
 from training.mllm_model import HEAD_FILE, CellHead, CompactConfig, compact_model, processor
-from training.mllm_reader import compact_prompt_text
 from training.mllm_rows import Rows
 from training.mllm_speed import speed_up
 from training.plots import plot_lines
 from training.recipe import load_recipe
-from training.trl_resume import Resuming, last_checkpoint
+from training.sft_rows import dataset, rounds, row_maker
 
 # Configuration
 
@@ -65,6 +60,7 @@ class SftConfig(BaseModel):
     start: str | None = Field(default=None, description="checkpoint folder or hub name; none: compact, new")
     model: CompactConfig = CompactConfig()
     merged: bool = Field(default=True, description="all questions of a picture in one prompt, else one each")
+    mirror: bool = Field(default=True, description="every sample a second time, mirrored left to right")
     diagnostics: bool = Field(default=True, description="false: the diagnostic picture is blank, for the ablation")
     wordings: int = Field(default=1, gt=0, description="ways of asking that are drawn from")
     freeze_eye: bool = False
@@ -93,72 +89,21 @@ def load_config(path: Path) -> SftConfig:
     return load_recipe(path, SftConfig, "a fine-tuning of the analyser")
 
 
-# Rows
-
-
-def questions_of(config: SftConfig, place: int) -> tuple[Question, ...]:
-    """What is asked of the sample at that place: everything, or one question after the other."""
-    return QUESTIONS if config.merged else (QUESTIONS[place % len(QUESTIONS)],)
-
-
-def row_maker(rows: Rows, config: SftConfig, made: Any) -> Callable[[int], dict[str, Any]]:
-    """What a place of the data set holds: `prompt`, `completion`, `images`, and the report for the cell head."""
-    asked = family(config.family)
-    if asked.name == "compact":
-        return lambda place: _compact_row(rows, config, made, place)
-    return lambda place: _chat_row(rows, config, asked, place)
-
-
-def _compact_row(rows: Rows, config: SftConfig, made: Qwen2_5_VLProcessor, place: int) -> dict[str, Any]:
-    sample, line = place % len(rows), rows.line(place % len(rows))
-    asked = questions_of(config, place // len(rows) + sample)
-    stored = rows.statistics(sample)
-    return {
-        "prompt": compact_prompt_text(made, asked),
-        "completion": family("compact").write(line.report, (1, 1), asked),
-        "images": {
-            "picture": rows.picture(sample),
-            "statistics": stored if config.diagnostics else np.zeros_like(stored),
-        },
-        "report": line.report,
-    }
-
-
-def _chat_row(rows: Rows, config: SftConfig, asked: Family, place: int) -> dict[str, Any]:
-    """A large model's row: messages and PIL pictures, the frame brought to the family's own size."""
-    sample = place % len(rows)
-    questions = questions_of(config, place // len(rows) + sample)
-    prompt = asked.prompt(questions, variant=place % config.wordings)
-    shown = Image.fromarray(rows.picture(sample))
-    stored = rows.statistics(sample)
-    pictures = [shown, Image.fromarray(mosaic(stored if config.diagnostics else np.zeros_like(stored)))]
-    told = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    answer = asked.write(rows.line(sample).report, shown.size, questions)
-    return {
-        "prompt": [*told, {"role": "user", "content": prompt.user}],
-        "completion": [{"role": "assistant", "content": answer}],
-        "images": pictures,
-    }
-
-
-def dataset(count: int, make: Callable[[int], dict[str, Any]]) -> Dataset:
-    """`count` places whose rows are made when they are looked at."""
-
-    def rows(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        made = [make(place) for place in batch["place"]]
-        return {name: [row[name] for row in made] for name in made[0]}
-
-    return Dataset.from_dict({"place": list(range(count))}).with_transform(rows)
-
-
 # The trainer
 
 
-class AnalyserTrainer(Resuming, SFTTrainer):
+class AnalyserTrainer(SFTTrainer):
     """TRL's trainer; where the batch has targets of the cell head, its loss is added and the eye runs but once."""
 
     cell_head: CellHead | None = None
     cell_weight: float = 0.0
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        running = self.model if model is None else model
+        if isinstance(running, PreTrainedModel) and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+            restore(running, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -211,12 +156,17 @@ def train(config: SftConfig, data: Path, out: Path, emit: Emit = ignore) -> Path
     emit(StepStarted(step=config.name))
     model, made = _begin(config)
     rows = {split: Rows(data, split, most) for split, most in (("train", None), ("validation", config.validate_most))}
-    sets = {split: dataset(_places(part, config), row_maker(part, config, made)) for split, part in rows.items()}
+    sides = {"train": 2 if config.mirror else 1, "validation": 1}
+    sets = {
+        split: dataset(sides[split] * rounds(config) * len(part), row_maker(part, config, made))
+        for split, part in rows.items()
+    }
     log = out / "metrics.jsonl"
     trainer = _trainer(config, model, made, sets, out)
     trainer.remove_callback(PrinterCallback)  # stdout is for results
     trainer.add_callback(_Reporting(config.name, log, emit))
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    checkpoint = last_checkpoint(out)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     folder = _write(trainer, made, config, out / "model")
     plot_metrics(log, out / "metrics.png")
     write_atomic(out / "manifest.json", json.dumps(_manifest(config, data, folder, len(rows["train"])), indent=1))
@@ -224,21 +174,12 @@ def train(config: SftConfig, data: Path, out: Path, emit: Emit = ignore) -> Path
     return folder
 
 
-def _places(rows: Rows, config: SftConfig) -> int:
-    return len(rows) * (1 if config.merged else len(QUESTIONS))
-
-
 def _begin(config: SftConfig) -> tuple[Any, Any]:
     """Model and processor to begin with. InputError for a folder that holds none."""
     if config.family == "compact":
         if config.start is None:
             return compact_model(config.model), processor([family("compact").prompt().user])
-        folder = Path(config.start)
-        made = Qwen2_5_VLProcessor.from_pretrained(folder)
-        loaded = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-        return loaded, made
+        return load_model(Path(config.start)), Qwen2_5_VLProcessor.from_pretrained(config.start)
     if config.start is None:
         raise UsageError(f"a model of the family {config.family} is not made anew: name one with `start`")
     try:
@@ -253,7 +194,7 @@ def _begin(config: SftConfig) -> tuple[Any, Any]:
 def _trainer(config: SftConfig, model: Any, made: Any, sets: dict[str, Dataset], out: Path) -> AnalyserTrainer:
     compact = config.family == "compact"
     if config.freeze_eye:
-        model.model.visual.requires_grad_(False)
+        vision_of(model).requires_grad_(False)
     if compact:
         speed_up(model)
     trainer = AnalyserTrainer(

@@ -13,12 +13,15 @@ pytest.importorskip("trl")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from analysis.mllm.families import family  # noqa: E402
 from toolchain.errors import UsageError  # noqa: E402
 from toolchain.events import Event, Progress  # noqa: E402
 from training import mllm_pretrain, sft  # noqa: E402
 from training.data.mllm_shards import Line, Shard, shard_path, write_shard  # noqa: E402
 from training.mllm_maps import draw_maps  # noqa: E402
-from training.mllm_model import CompactConfig  # noqa: E402
+from training.mllm_model import CompactConfig, processor  # noqa: E402
+from training.mllm_rows import Rows  # noqa: E402
+from training.sft_rows import row_maker  # noqa: E402
 
 TINY = CompactConfig(hidden=64, layers=1, heads=2, key_heads=1, inner=32, eye_hidden=32, eye_layers=1, eye_heads=2)
 RECIPES = Path(__file__).parents[2] / "configs" / "training"
@@ -94,18 +97,18 @@ def test_a_frozen_eye_does_not_change(data: Path, tmp_path: Path) -> None:
 
 def test_unmerged_questions_make_four_rows_a_picture(data: Path) -> None:
     config = tiny_sft(merged=False)
-    rows = sft.Rows(data, "train")
-    make = sft.row_maker(rows, config, sft.processor([sft.family("compact").prompt().user]))
+    rows = Rows(data, "train")  # eight samples
+    make = row_maker(rows, config, processor([family("compact").prompt().user]))
     asked = {make(place * len(rows))["completion"].split(" ")[0][:2] for place in range(4)}
     assert len(asked) == 4
 
 
 def test_a_large_models_row_is_messages_and_pictures(data: Path) -> None:
-    rows = sft.Rows(data, "train")
-    row = sft.row_maker(rows, tiny_sft(family="qwen2_5_vl", start="x"), None)(0)
+    rows = Rows(data, "train")
+    row = row_maker(rows, tiny_sft(family="qwen2_5_vl", start="x"), None)(0)
     assert [message["role"] for message in row["prompt"]] == ["system", "user"]
     assert [image.size for image in row["images"]] == [(224, 140), (448, 252)]
-    assert sft.family("qwen2_5_vl").parse(row["completion"][0]["content"], (224, 140))
+    assert family("qwen2_5_vl").parse(row["completion"][0]["content"], (224, 140))
 
 
 @pytest.mark.parametrize("half", ["eye", "reader"])
