@@ -47,8 +47,12 @@ class Serving:
 
     @property
     def command(self) -> list[str]:
-        """Program and arguments. Answers are held to schema or grammar by llguidance, without free whitespace."""
-        structured = {"backend": "guidance", "disable_any_whitespace": True}
+        """Program and arguments.
+
+        Answers are held to schema or grammar by xgrammar, without free whitespace; vLLM 0.32 with `guidance` lets a
+        word-level model leave its grammar and then ends the request.
+        """
+        structured = {"backend": "xgrammar", "disable_any_whitespace": True}
         command = ["vllm", "serve", self.model, "--served-model-name", self.name]
         command += ["--host", self.host, "--port", str(self.port)]
         command += ["--max-model-len", str(CONTEXT_TOKENS[self.family])]

@@ -27,7 +27,8 @@ from toolchain.errors import EnvironmentNotReady
 
 PYTHON = os.environ.get("SDR2HDR_VLLM_PYTHON")
 START_S = 600.0
-LAUNCHER = Path(__file__).with_name("vllm_cpu.py")
+OFFLINE = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+HELP = Path(__file__).with_name("vllm_cpu")
 
 pytestmark = [
     pytest.mark.skipif(PYTHON is None, reason="needs vLLM's own environment: run by `make test-vllm`"),
@@ -60,17 +61,18 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[En
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(PYTHON), str(LAUNCHER), *serving.command[1:]],
+            [str(Path(str(PYTHON)).absolute().with_name("vllm")), *serving.command[1:]],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **serving.environment, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, **serving.environment, **OFFLINE, "PYTHONPATH": str(HELP)},
             start_new_session=True,
         )
         try:
             yield _engine(process, f"http://127.0.0.1:{port}/v1", serving.name, log)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(60)
 
 
 def _engine(process: subprocess.Popen[bytes], url: str, name: str, log: Path) -> Engine:
