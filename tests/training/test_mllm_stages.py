@@ -286,6 +286,19 @@ def test_open_questions_alone_are_asked_where_the_recipe_says_so(data: Path, har
         grpo.chosen(config, data, None)
 
 
+def test_adapters_are_put_on_the_language_alone_and_merged(data: Path, start: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="adapters need peft")
+    config = LEARNING.model_copy(update={"lora": grpo.Lora(rank=4, alpha=8), "learning_rate": 1e-2, "parts": 2})
+    with pytest.raises(Killed):
+        grpo.train(config, data, start, tmp_path / "killed", emit=KillAfter(3))
+    made = [grpo.train(config, data, start, tmp_path / name) for name in ("killed", "whole")]
+    assert folder_hashes(made[0]) == folder_hashes(made[1])
+    before, after = load_model(start).state_dict(), load_model(made[0]).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("language_model.layers" in name and "_proj" in name for name in changed)
+
+
 def test_the_stages_run_from_the_command_line(
     data: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
