@@ -24,7 +24,7 @@ PARITY = 1e-3
 LARGEST_FILE = 15_000_000
 PARAMETERS = 900_000
 SEVERE = ("grain", "blur", "blocks", "banding", "flicker")
-"""Not over-expansion: the labels forgive a choice of tones until much of it is lost, and so does the network (card)."""
+"""Not over-expansion: labels forgive a choice of tones until much is lost, and so does the network (card)."""
 
 
 @pytest.fixture(scope="module")
