@@ -10,12 +10,17 @@ from pydantic import BaseModel
 
 from toolchain.errors import UsageError
 from training.data.itm_pairs import ItmDataConfig
+from training.data.mllm_data import MllmDataConfig
 from training.data.vqa_data import VqaDataConfig
 from training.expectation import ExpectationConfig
+from training.grpo import GrpoConfig
 from training.itm import ItmConfig
 from training.itm_local import LocalConfig
+from training.mine import MineConfig
+from training.mllm_pretrain import PretrainConfig
 from training.recipe import load_recipe
 from training.restore import RestoreConfig
+from training.sft import SftConfig
 from training.vqa import VqaConfig
 
 CLASSES: dict[str, type[BaseModel]] = {
@@ -29,6 +34,15 @@ CLASSES: dict[str, type[BaseModel]] = {
     "vqa": VqaConfig,
     "expectation_data": ItmDataConfig,
     "expectation": ExpectationConfig,
+    "mllm_data": MllmDataConfig,
+    "compact_eye": PretrainConfig,
+    "compact_reader": PretrainConfig,
+    "compact_sft": SftConfig,
+    "compact_mine": MineConfig,
+    "compact_grpo": GrpoConfig,
+    "qwen2_5_vl_7b_sft": SftConfig,
+    "qwen2_5_vl_7b_grpo": GrpoConfig,
+    "qwen3_vl_grpo": GrpoConfig,
 }
 FOLDER = Path(str(files("configs") / "training"))
 
