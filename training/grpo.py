@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import PartialState
@@ -25,6 +25,7 @@ from toolchain.errors import AgentError, InputError, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import write_atomic
 from training.export import export
+from training.lora import LoraSettings, lora_config
 from training.manifest import same_run, write_manifest
 from training.mine import check_weights, hard_samples
 from training.mllm_asked import Asked, reward_columns
@@ -45,26 +46,11 @@ from training.recipe import load_recipe
 from training.rewards import NAMES
 from training.rollouts import Rollouts
 
-if TYPE_CHECKING:
-    from peft import LoraConfig  # type: ignore[import-not-found]
-
 METRICS, MANIFEST = "metrics.jsonl", "manifest.json"
 NO_SPREAD = 1e-6
 """Standard deviation of a reward below which a prompt's answers teach nothing by it."""
-LEARNING_PARTS = r"(?!.*\b(visual|vision_tower)\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Where adapters are put: the language model's layers, never the eye's."""
 
 # Configuration
-
-
-class Lora(BaseModel):
-    """Adapters instead of all parameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(default=64, gt=0)
-    alpha: int = Field(default=128, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Vllm(BaseModel):
@@ -103,7 +89,7 @@ class GrpoConfig(BaseModel):
     precision: Literal["fp32", "mixed", "bf16"] = Field(
         default="fp32", description="mixed: float32 weights, computing in bfloat16; bf16: both"
     )
-    lora: Lora | None = None
+    lora: LoraSettings | None = None
     vllm: Vllm | None = Field(default=None, description="without it answers are drawn by transformers")
     recompute: bool = Field(default=False, description="activations in the backward pass, to save memory")
     log_every: int = Field(default=1, gt=0)
@@ -253,23 +239,11 @@ def make_trainer(
             train_dataset=asked.dataset(asked.order(looked_at, config.seed)),
             processing_class=processor,
             callbacks=[Record(out / METRICS, config, emit, begun)],
-            peft_config=_lora(config.lora) if config.lora else None,
+            peft_config=lora_config(config.lora, eye=False) if config.lora else None,
             rollout_func=None if config.vllm else shared_rollouts,
         )
     trainer.remove_callback(PrinterCallback)
     return trainer, fingerprint(eye)
-
-
-def _lora(lora: Lora) -> LoraConfig:
-    from peft import LoraConfig  # type: ignore[import-not-found]
-
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=LEARNING_PARTS,
-        task_type="CAUSAL_LM",
-    )
 
 
 # The loop

@@ -24,9 +24,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from analysis.mllm.families import family
 from analysis.mllm.processor import Qwen2_5_VLProcessor
-from toolchain.errors import EnvironmentNotReady, InputError, UsageError
+from toolchain.errors import InputError, UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from toolchain.files import sha256_file, write_atomic
+from training.lora import LoraSettings, lora_config
 from training.mllm_checkpoint import last_checkpoint, load_model, restore, vision_of
 from training.mllm_collate import FastCollator
 from training.mllm_eye import head_loss
@@ -38,16 +39,6 @@ from training.recipe import load_recipe
 from training.sft_rows import dataset, rounds, row_maker
 
 # Configuration
-
-
-class LoraSettings(BaseModel):
-    """Low-rank adapters instead of all weights; they are merged into the model that is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int = Field(default=64, gt=0)
-    alpha: int = Field(default=128, gt=0)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
 
 
 class SftConfig(BaseModel):
@@ -204,7 +195,7 @@ def _trainer(config: SftConfig, model: Any, made: Any, sets: dict[str, Dataset],
         eval_dataset=sets["validation"],
         processing_class=made,
         data_collator=FastCollator(made) if compact else None,
-        peft_config=_adapters(config),
+        peft_config=lora_config(config.lora, eye=not config.freeze_eye) if config.lora else None,
     )
     if compact and config.cell_weight:
         trainer.cell_head, trainer.cell_weight = CellHead(model.config.text_config.hidden_size), config.cell_weight
@@ -241,20 +232,6 @@ def _arguments(config: SftConfig, out: Path) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
-
-
-def _adapters(config: SftConfig) -> Any:
-    if config.lora is None:
-        return None
-    try:
-        from peft import LoraConfig  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise EnvironmentNotReady("low-rank adapters need peft, which is not installed: pip install peft") from error
-
-    return LoraConfig(
-        r=config.lora.rank, lora_alpha=config.lora.alpha, lora_dropout=config.lora.dropout,
-        target_modules="all-linear", exclude_modules=["lm_head"], task_type="CAUSAL_LM",
-    )  # fmt: skip
 
 
 def _write(trainer: AnalyserTrainer, made: Any, config: SftConfig, folder: Path) -> Path:

@@ -62,7 +62,7 @@ def contour_codes(view: View) -> float | None:
 
 def _smooth(source: SourceView) -> NDArray[np.bool_]:
     """Pixels of gentle gradients: neither flat nor textured nor an edge, nor black."""
-    codes = _codes(source.y)
+    codes = source.once(_source_codes)
     soft = cv2.blur(codes, (5, 5))
     slope = np.hypot(*(cv2.Sobel(soft, -1, *axis, ksize=3, scale=1 / 8) for axis in ((1, 0), (0, 1))))
     rough = cv2.blur(np.abs(codes - soft), (9, 9))
@@ -71,8 +71,12 @@ def _smooth(source: SourceView) -> NDArray[np.bool_]:
     return gentle & (rough < MAX_ROUGH) & (wide > MIN_RANGE) & (source.y > MIN_NITS)
 
 
+def _source_codes(source: SourceView) -> Image:
+    return _codes(source.y)
+
+
 def _fine_codes(source: SourceView) -> Image:
-    return np.asarray(cv2.blur(_codes(source.y), (3, 3)), np.float32)
+    return np.asarray(cv2.blur(source.once(_source_codes), (3, 3)), np.float32)
 
 
 def _unexplained(view: View) -> Image:

@@ -20,6 +20,7 @@ from training import grpo, mine, rollouts, sft
 from training.data.mllm_shards import Line, Shard, shard_path, write_shard
 from training.export import export
 from training.grpo import GrpoConfig
+from training.lora import LoraSettings
 from training.mine import MineConfig, Mined
 from training.mllm_asked import Asked
 from training.mllm_checkpoint import (
@@ -288,7 +289,7 @@ def test_open_questions_alone_are_asked_where_the_recipe_says_so(data: Path, har
 
 def test_adapters_are_put_on_the_language_alone_and_merged(data: Path, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="adapters need peft")
-    config = LEARNING.model_copy(update={"lora": grpo.Lora(rank=4, alpha=8), "learning_rate": 1e-2, "parts": 2})
+    config = LEARNING.model_copy(update={"lora": LoraSettings(rank=4, alpha=8), "learning_rate": 1e-2, "parts": 2})
     with pytest.raises(Killed):
         grpo.train(config, data, start, tmp_path / "killed", emit=KillAfter(3))
     made = [grpo.train(config, data, start, tmp_path / name) for name in ("killed", "whole")]
