@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from analysis.mllm.analyser import Answer, read_answers
@@ -16,14 +17,18 @@ from analysis.mllm.engine import Engine, FrameQuestion
 from toolchain.errors import UsageError
 from toolchain.events import Emit, Progress, ignore
 from toolchain.files import disk_errors, write_atomic
-from training.data.mllm_shards import Line, read_shard, shards
+from training.data.mllm_shards import Line, Shard, read_shard, shards
 
 ASKED = "asked.json"
 """Who was asked about what: answers of two engines never share a folder."""
 
 
-def answer_split(engine: Engine, data: Path, split: str, out: Path, emit: Emit = ignore) -> Path:
+def answer_split(
+    engine: Engine, data: Path, split: str, out: Path, diagnostics: bool = True, emit: Emit = ignore
+) -> Path:
     """Ask about every frame of a split; returns `out`, which then has a .jsonl of answers for each shard.
+
+    Without `diagnostics` the second picture is blank, for a model that learned so.
 
     UsageError where `out` has answers of another engine or split, or where the engine's family is not the one whose
     pictures the set stores.
@@ -31,19 +36,22 @@ def answer_split(engine: Engine, data: Path, split: str, out: Path, emit: Emit =
     if engine.family.name != "compact":
         raise UsageError(f"the set stores pictures of the family compact, not {engine.family.name}: ask such a model")
     paths = shards(data, split)
-    _claim(out, {"engine": engine.name, "split": split, "data": data.name})
+    _claim(out, {"engine": engine.name, "split": split, "data": data.name, "diagnostics": diagnostics})
     for done, path in enumerate(paths, 1):
         answers = out / path.name
         if not answers.exists():
             shard = read_shard(path)
-            questions = [
-                FrameQuestion((Image.fromarray(shard.picture[index]), Image.fromarray(shard.diagnostic(index))))
-                for index in range(len(shard.lines))
-            ]
+            questions = [_question(shard, index, diagnostics) for index in range(len(shard.lines))]
             found = read_answers(engine, questions)
             write_atomic(answers, "".join(map(_answer_line, shard.lines, found)))
         emit(Progress(step="answers", done=done, total=len(paths), unit="shards"))
     return out
+
+
+def _question(shard: Shard, index: int, diagnostics: bool) -> FrameQuestion:
+    second = shard.diagnostic(index)
+    shown = second if diagnostics else np.zeros_like(second)
+    return FrameQuestion((Image.fromarray(shard.picture[index]), Image.fromarray(shown)))
 
 
 def _answer_line(line: Line, answer: Answer) -> str:
@@ -52,7 +60,7 @@ def _answer_line(line: Line, answer: Answer) -> str:
     return json.dumps(record) + "\n"
 
 
-def _claim(out: Path, asked: dict[str, str]) -> None:
+def _claim(out: Path, asked: dict[str, str | bool]) -> None:
     """Make `out` the folder of these answers."""
     text = json.dumps(asked, indent=1) + "\n"
     with disk_errors(out):

@@ -74,6 +74,7 @@ class GrpoConfig(BaseModel):
     family: str = "compact"
     split: str = "train"
     ask: Literal["all", "open"] = Field(default="all", description="all questions, or those that mining left open")
+    diagnostics: bool = Field(default=True, description="false: the diagnostic picture is blank, for the ablation")
     steps: int = Field(gt=0)
     prompts: int = Field(default=8, gt=0, description="a step and process")
     generations: int = Field(default=8, gt=1, description="answers to a prompt")
@@ -299,7 +300,7 @@ def chosen(config: GrpoConfig, data: Path, hard: Path | None) -> Asked:
     places = [row for row in range(len(rows)) if kept is None or rows.line(row).id in kept]
     if not places:
         raise InputError(f"split {config.split!r} of {data} has none of the samples asked for: give the data mined")
-    return Asked(rows, config.family, places, (kept or {}) if config.ask == "open" else {})
+    return Asked(rows, config.family, places, (kept or {}) if config.ask == "open" else {}, config.diagnostics)
 
 
 # The record

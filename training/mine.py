@@ -44,6 +44,7 @@ class MineConfig(BaseModel):
     family: str = "compact"
     split: str = "train"
     samples: int = Field(default=0, ge=0, description="how many are looked at, evenly spread; 0: all")
+    diagnostics: bool = Field(default=True, description="false: the diagnostic picture is blank, for the ablation")
     rollouts: int = Field(default=8, gt=1)
     temperature: float = Field(default=1.0, gt=0)
     longest: int = Field(default=96, gt=0, description="tokens of an answer")
@@ -159,7 +160,7 @@ def mine(config: MineConfig, data: Path, model: Path, out: Path, emit: Emit = ig
 
 def _asked(config: MineConfig, data: Path) -> Asked:
     rows = Rows(data, config.split, config.samples or None)
-    return Asked(rows, config.family, range(len(rows)), {})
+    return Asked(rows, config.family, range(len(rows)), {}, config.diagnostics)
 
 
 def _kept_lines(log: Path, batch: int, total: int) -> int:

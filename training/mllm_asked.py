@@ -26,12 +26,16 @@ Messages = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Asked:
-    """The `chosen` of a set's rows, each with the questions that it is asked: all, unless `questions` says less."""
+    """The `chosen` of a set's rows, each with the questions that it is asked: all, unless `questions` says less.
+
+    Without `diagnostics` the second picture is blank, as for a model that learned so.
+    """
 
     rows: Rows
     family: str
     chosen: Sequence[int]
     questions: Mapping[str, tuple[Question, ...]]
+    diagnostics: bool = True
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -47,7 +51,9 @@ class Asked:
     def images(self, place: int) -> list[Image.Image]:
         """The shrunk frame and its diagnostic picture."""
         row = self.chosen[place]
-        return [Image.fromarray(self.rows.picture(row)), Image.fromarray(mosaic(self.rows.statistics(row)))]
+        stored = self.rows.statistics(row)
+        shown = stored if self.diagnostics else np.zeros_like(stored)
+        return [Image.fromarray(self.rows.picture(row)), Image.fromarray(mosaic(shown))]
 
     def order(self, length: int, seed: int) -> list[int]:
         """As many places as a whole training looks at: all of them, shuffled, again and again."""

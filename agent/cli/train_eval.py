@@ -28,6 +28,9 @@ def answer_frames(
     split: Annotated[str, typer.Option("--split", help="train, validation, test or clips.")] = "test",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Frames asked together.")] = 16,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    diagnostics: Annotated[
+        bool, typer.Option(help="Show the diagnostic picture; without, a blank one, for a model that learned so.")
+    ] = True,
 ) -> int:
     """Ask a compact model about every frame of a split, as `agent train eval --format frames` reads it.
 
@@ -40,7 +43,7 @@ def answer_frames(
     from training.answers import answer_split
 
     with human_events() as emit:
-        show(answer_split(engine, data, split, out, emit))
+        show(answer_split(engine, data, split, out, diagnostics, emit))
     return 0
 
 

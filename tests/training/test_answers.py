@@ -44,7 +44,7 @@ def data(tmp_path: Path) -> Path:
         picture = np.zeros((2, *PICTURE_SHAPE), np.uint8)
         picture[0] = 200 - 100 * number
         lines = [Line(id=f"f{number}{index}", source=f"s{number}", split="test", report=REPORT) for index in range(2)]
-        shard = Shard(picture, np.zeros((2, *STATISTICS_SHAPE), np.uint8), lines)
+        shard = Shard(picture, np.full((2, *STATISTICS_SHAPE), 9, np.uint8), lines)
         write_shard(shard_path(tmp_path / "data", "test", number), shard)
     return tmp_path / "data"
 
@@ -77,3 +77,15 @@ def test_a_stopped_run_goes_on_and_another_engine_is_refused(data: Path, tmp_pat
         answer_split(Recited([right] * 4, name="another"), data, "test", out)
     with pytest.raises(UsageError, match="compact"):
         answer_split(Recited([], family=family("qwen2_5_vl")), data, "test", tmp_path / "json")
+
+
+def test_without_diagnostics_the_second_picture_is_blank(data: Path, tmp_path: Path) -> None:
+    right = family("compact").write(REPORT, (224, 140))
+    seen = {}
+    for diagnostics in (True, False):
+        engine = Recited([right] * 4)
+        answer_split(engine, data, "test", tmp_path / str(diagnostics), diagnostics)
+        seen[diagnostics] = [question.images[1].getpixel((40, 40)) for question in engine.asked]
+    assert seen == {True: [(9, 9, 9)] * 4, False: [(0, 0, 0)] * 4}
+    with pytest.raises(UsageError, match="another folder"):
+        answer_split(Recited([right] * 4), data, "test", tmp_path / "True", diagnostics=False)
