@@ -24,7 +24,6 @@ conformance: .venv/installed-dev ## every network, published ones too, on every 
 	$(BIN)/python -m pytest -n $(WORKERS) --all-networks tests/conformance tests/toolchain/models/test_published_models.py tests/toolchain/models/test_published_networks.py
 
 test-vllm: .venv/installed-dev .venv-vllm/installed ## ask a real vLLM server on the CPU, in its own environment (2.5 GB, minutes)
-	@$(PIP) -e '.[mllm]'
 	SDR2HDR_VLLM_PYTHON=.venv-vllm/bin/python $(BIN)/python -m pytest tests/serving
 
 lint: .venv/installed-dev ## check style, types and the direction of imports

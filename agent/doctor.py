@@ -140,7 +140,6 @@ CHECKS: tuple[Callable[[RunStore], Check], ...] = (
     _python, _encoders, _filters, _ffmpeg, _space, _cores, _gpu,
     *(_runtime(name, required=name == "openvino") for name in RUNTIME_ORDER), _models,
     *(_analyser(name) for name in get_args(EngineName)),
-    _extra("llguidance", "mllm"), _extra("vllm", "vllm"),
-    _extra("tensorrt", "tensorrt"), _extra("trl", "train"), _extra("cvvdp", "vqa"),
+    _extra("vllm", "vllm"), _extra("tensorrt", "tensorrt"), _extra("trl", "train"), _extra("cvvdp", "vqa"),
     _extra("fastapi", "service"), _extra("ray", "cluster"), _extra("psycopg", "postgres"),
 )  # fmt: skip

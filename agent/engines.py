@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 from analysis.mllm.client_local import LONGEST_ANSWER, LONGEST_JSON, LocalEngine
@@ -30,8 +29,6 @@ COMPACT_VOCABULARY = 1000
 
 LOOK_S = 2.0
 """How long `agent doctor` waits for a server."""
-
-_LOCAL_PACKAGES = ("transformers", "llguidance", "PIL")
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,6 @@ def _signals_state(_: AnalyserSettings) -> Readiness:
 
 
 def _local_state(settings: AnalyserSettings) -> Readiness:
-    missing = [name for name in _LOCAL_PACKAGES if find_spec(name) is None]
-    if missing:
-        return Readiness("local", False, f"{', '.join(missing)} not installed", "pip install 'sdr2hdr-agent[mllm]'")
     try:
         return Readiness("local", True, f"model in {_folder(settings)}")
     except EnvironmentNotReady as error:

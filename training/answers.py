@@ -1,12 +1,13 @@
-"""An engine's answers to a split of the analyser's data set, as `agent train eval --format frames` reads them.
+"""Answers to a split of the analyser's data set, as `agent train eval --format frames` reads them.
 
-The engine is asked as the product asks it: constrained, and once more where an answer does not validate. A shard of
+An engine is asked as the product asks it: constrained, and once more where an answer does not validate. A shard of
 answers is written whole, so a stopped run goes on after the last one.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from toolchain.events import Emit, Progress, ignore
 from toolchain.files import disk_errors, write_atomic
 from training.data.mllm_shards import Line, Shard, read_shard, shards
 
+Answering = Callable[[Path], list[tuple[Line, Answer]]]
+"""A shard's file of lines -> its samples, each with its answer."""
 ASKED = "asked.json"
 """Who was asked about what: answers of two engines never share a folder."""
 
@@ -35,15 +38,34 @@ def answer_split(
     """
     if engine.family.name != "compact":
         raise UsageError(f"the set stores pictures of the family compact, not {engine.family.name}: ask such a model")
+
+    def ask(path: Path) -> list[tuple[Line, Answer]]:
+        shard = read_shard(path)
+        questions = [_question(shard, index, diagnostics) for index in range(len(shard.lines))]
+        return list(zip(shard.lines, read_answers(engine, questions), strict=True))
+
+    return write_answers(ask, engine.name, data, split, out, emit, {"diagnostics": diagnostics})
+
+
+def write_answers(
+    answering: Answering,
+    who: str,
+    data: Path,
+    split: str,
+    out: Path,
+    emit: Emit = ignore,
+    how: Mapping[str, str | bool] | None = None,
+) -> Path:
+    """A .jsonl of answers in `out` for each shard of the split that has none yet; returns `out`.
+
+    UsageError where `out` has answers of another than `who`, to another split, or asked another way than `how`.
+    """
     paths = shards(data, split)
-    _claim(out, {"engine": engine.name, "split": split, "data": data.name, "diagnostics": diagnostics})
+    _claim(out, {"engine": who, "split": split, "data": data.name, **(how or {})})
     for done, path in enumerate(paths, 1):
         answers = out / path.name
         if not answers.exists():
-            shard = read_shard(path)
-            questions = [_question(shard, index, diagnostics) for index in range(len(shard.lines))]
-            found = read_answers(engine, questions)
-            write_atomic(answers, "".join(map(_answer_line, shard.lines, found)))
+            write_atomic(answers, "".join(_answer_line(*item) for item in answering(path)))
         emit(Progress(step="answers", done=done, total=len(paths), unit="shards"))
     return out
 

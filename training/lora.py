@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from toolchain.errors import EnvironmentNotReady
-
 if TYPE_CHECKING:
-    from peft import LoraConfig  # type: ignore[import-not-found]
+    from peft import LoraConfig
 
 LANGUAGE_PARTS = r"(?!.*\b(visual|vision_tower)\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The language model's layers, never the eye's."""
@@ -26,11 +24,9 @@ class LoraSettings(BaseModel):
 
 
 def lora_config(settings: LoraSettings, eye: bool) -> LoraConfig:
-    """The settings in peft's words; `eye`: adapters in the vision tower too. EnvironmentNotReady without peft."""
-    try:
-        from peft import LoraConfig  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise EnvironmentNotReady("low-rank adapters need peft, which is not installed: pip install peft") from error
+    """The settings in peft's words; `eye`: adapters in the vision tower too."""
+    from peft import LoraConfig
+
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,

@@ -21,6 +21,7 @@ from toolchain.errors import UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training import mllm_eye, mllm_reader
 from training.learner import Learner, Loss
+from training.mllm_dense import SampleData
 from training.mllm_model import CellHead, CompactConfig, compact_model, processor
 from training.mllm_speed import speed_up
 from training.plots import plot_lines
@@ -98,7 +99,7 @@ def train(config: PretrainConfig, data: Path | None, out: Path, emit: Emit = ign
 class _EyeLesson:
     def __init__(self, config: PretrainConfig, data: Path):
         self._config = config
-        self._data = mllm_eye.EyeData(data, config.batch, config.seed, config.validate_most)
+        self._data = SampleData(data, config.batch, config.seed, config.validate_most)
         self._held_out = self._data.held_out()
 
     def loss(self, half: Half, step: int) -> Loss:

@@ -12,6 +12,7 @@ import typer
 
 from agent.cli.render import human_events, show, tell, write_line
 from toolchain.errors import UsageError
+from toolchain.events import Emit
 
 UNPOOLED = "Distortion mAP, unpooled"
 
@@ -21,30 +22,73 @@ class AnswerFormat(StrEnum):
     frames = "frames"
 
 
+class AnswerEngine(StrEnum):
+    model = "model"
+    signals = "signals"
+
+
 def answer_frames(
-    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="The checkpoint to ask.")],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `agent train data`.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The answers go here.")],
+    engine: Annotated[
+        AnswerEngine, typer.Option("--engine", help="model: a checkpoint; signals: the measured rules.")
+    ] = AnswerEngine.model,
+    model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The checkpoint to ask.")] = None,
     split: Annotated[str, typer.Option("--split", help="train, validation, test or clips.")] = "test",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Frames asked together.")] = 16,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     diagnostics: Annotated[
         bool, typer.Option(help="Show the diagnostic picture; without, a blank one, for a model that learned so.")
     ] = True,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="signals: what the set was made with; its frames are made again."
+        ),
+    ] = None,
+    masters: Annotated[
+        Path | None,
+        typer.Option("--masters", metavar="DIR", help="signals: photographs and clips; else $SDR2HDR_DATA."),
+    ] = None,
 ) -> int:
-    """Ask a compact model about every frame of a split, as `agent train eval --format frames` reads it.
+    """Ask a compact model, or the measured rules, about every frame of a split, as `agent train eval` reads it.
 
     A stopped command goes on where it was when it is run again.
     """
+    with human_events() as emit:
+        if engine is AnswerEngine.signals:
+            show(_measured(model, config, masters, data, split, out, emit))
+        else:
+            show(_asked(model, batch, device, diagnostics, data, split, out, emit))
+    return 0
+
+
+def _asked(
+    model: Path | None, batch: int, device: str, diagnostics: bool, data: Path, split: str, out: Path, emit: Emit
+) -> Path:
+    if model is None:
+        raise UsageError("there is no checkpoint to ask: name one with --model, or use --engine signals")
     from analysis.mllm.client_local import LocalEngine
     from analysis.mllm.families import family
 
-    engine = LocalEngine(model, family("compact"), batch, device)  # first: it says which library is missing
+    asked = LocalEngine(model, family("compact"), batch, device)  # first: it says which library is missing
     from training.answers import answer_split
 
-    with human_events() as emit:
-        show(answer_split(engine, data, split, out, diagnostics, emit))
-    return 0
+    return answer_split(asked, data, split, out, diagnostics, emit)
+
+
+def _measured(
+    model: Path | None, config: Path | None, masters: Path | None, data: Path, split: str, out: Path, emit: Emit
+) -> Path:
+    if config is None or model is not None:
+        raise UsageError("--engine signals asks no model: give the configuration of the set with --config instead")
+    from training.data.mllm_data import MllmDataConfig
+    from training.data.mllm_native import NativeFrames
+    from training.mllm_signals import measure_split
+    from training.recipe import load_recipe
+
+    found = load_recipe(config, MllmDataConfig, "the analyser's training set")
+    return measure_split(NativeFrames(data, found, masters), data, split, out, emit)
 
 
 def evaluate_answers(

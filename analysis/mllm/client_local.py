@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import Family
-from toolchain.errors import EnvironmentNotReady, InputError
+from toolchain.errors import InputError
 from toolchain.files import sha256_file
 
 LONGEST_ANSWER = {"compact": 96}
@@ -22,20 +22,17 @@ OTHER_ANSWER_TEMPERATURE = 0.7
 class LocalEngine:
     """A checkpoint folder asked in batches. Greedy at the first attempt; later ones draw, the same draw every time.
 
-    Raises EnvironmentNotReady without the `mllm` extra, InputError for a folder without such a model.
+    Raises InputError for a folder without such a model.
     """
 
     def __init__(self, folder: Path, family: Family, batch: int = 8, device: str = "cpu"):
-        try:
-            import torch
-            from transformers import Qwen2_5_VLForConditionalGeneration
+        # Seconds to import: only jobs that ask pay for it.
+        import torch
+        from transformers import Qwen2_5_VLForConditionalGeneration
 
-            from analysis.mllm.constrain import vocabulary_of
-            from analysis.mllm.processor import Qwen2_5_VLProcessor
-        except ImportError as error:
-            raise EnvironmentNotReady(
-                f"the local analyser needs {error.name}, which is not installed: pip install 'sdr2hdr-agent[mllm]'"
-            ) from error
+        from analysis.mllm.constrain import vocabulary_of
+        from analysis.mllm.processor import Qwen2_5_VLProcessor
+
         self._family, self._batch = family, batch
         self._processor: Any = Qwen2_5_VLProcessor.from_pretrained(folder)
         kind = torch.float32 if device == "cpu" else "auto"

@@ -288,7 +288,6 @@ def test_open_questions_alone_are_asked_where_the_recipe_says_so(data: Path, har
 
 
 def test_adapters_are_put_on_the_language_alone_and_merged(data: Path, start: Path, tmp_path: Path) -> None:
-    pytest.importorskip("peft", reason="adapters need peft")
     config = LEARNING.model_copy(update={"lora": LoraSettings(rank=4, alpha=8), "learning_rate": 1e-2, "parts": 2})
     with pytest.raises(Killed):
         grpo.train(config, data, start, tmp_path / "killed", emit=KillAfter(3))

@@ -104,8 +104,8 @@ def build(
     Photographs and clips are read below `data_folder`, else $SDR2HDR_DATA; `images` is any folder of the user's own
     pictures. UsageError where the configuration asks for what is not there, or `folder` was begun with another one.
     """
-    sources = _sources(config, data_folder, images)
-    stamp = _stamp(config, sources)
+    sources = sources_of(config, data_folder, images)
+    stamp = stamp_of(config, sources)
     claim(folder, stamp)
     jobs = _jobs(config, sources)
     for done, job in enumerate(jobs, 1):
@@ -120,14 +120,15 @@ def build(
     return manifest
 
 
-def _stamp(config: MllmDataConfig, sources: list[Source]) -> str:
+def stamp_of(config: MllmDataConfig, sources: list[Source]) -> str:
+    """What a folder is claimed with: the digest of the configuration and of the sources' names."""
     names = sorted(source.name for source in sources)
     text = json.dumps({"format": FORMAT_VERSION, "names": names, **config.model_dump(mode="json")}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sources(config: MllmDataConfig, given: Path | None, images: Path | None) -> list[Source]:
-    """All sources, mixed by a hash of their names."""
+def sources_of(config: MllmDataConfig, given: Path | None, images: Path | None) -> list[Source]:
+    """All sources, mixed by a hash of their names; UsageError where there are none of what is asked for."""
     folder = given or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     found = drawn_sources(config.titles, config.scenes, config.charts, config.seed)
     if config.photo_views:
@@ -174,7 +175,7 @@ def _shard(config: MllmDataConfig, job: _Job) -> Shard:
         else np.zeros((0, 9, 16, len(STATISTICS)), np.uint8),
         lines=[
             Line(
-                id=f"{source.name}-{index:02d}",
+                id=sample_id(source, index),
                 source=source.picture,
                 split=source.split,
                 report=sample.report,
@@ -187,18 +188,23 @@ def _shard(config: MllmDataConfig, job: _Job) -> Shard:
 
 def _samples(config: MllmDataConfig, source: Source) -> list[tuple[tuple[Source, int], Sample]]:
     """Every sample of a source; a source without a sound picture gives none."""
+    make = sampler(config, source)
+    made = ((index, make(index)) for index in range(config.per_source[source.split]))
+    return [((source, index), sample) for index, sample in made if sample is not None]
+
+
+def sample_id(source: Source, index: int) -> str:
+    return f"{source.name}-{index:02d}"
+
+
+def sampler(config: MllmDataConfig, source: Source) -> Callable[[int], Sample | None]:
+    """What makes a source's sample of a number, always the same one; the source is rendered, or decoded, once."""
     make = _maker(config, source)
     key = int(unit_hash(source.name) * 2**53)
-    found = []
-    for index in range(config.per_source[source.split]):
-        sample = make(np.random.default_rng([config.seed, key, index]))
-        if sample is not None:
-            found.append(((source, index), sample))
-    return found
+    return lambda index: make(np.random.default_rng([config.seed, key, index]))
 
 
 def _maker(config: MllmDataConfig, source: Source) -> Callable[[np.random.Generator], Sample | None]:
-    """What makes one sample after another of a source that is rendered, or decoded, once."""
     if source.frames is not None:
         return partial(make_coded_sample, source, source.frames())
     return partial(make_sample, source, source.render(), config.shares)

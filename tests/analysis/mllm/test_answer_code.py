@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import llguidance
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -176,7 +177,6 @@ class GrammarCheck:
     """Runs GRAMMAR in llguidance over the bytes of a text."""
 
     def __init__(self) -> None:
-        llguidance = pytest.importorskip("llguidance", reason="llguidance is not installed: sdr2hdr-agent[mllm]")
         self._tokenizer = llguidance.LLTokenizer("byte")
         grammar = llguidance.LLMatcher.grammar_from_lark(GRAMMAR)
         assert llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import llguidance
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -239,7 +240,6 @@ def test_a_box_under_another_familys_name_is_refused() -> None:
 
 @each_json_family
 def test_the_schema_holds_decoding_to_what_parse_can_read(entry: JsonFamily) -> None:
-    llguidance = pytest.importorskip("llguidance", reason="llguidance is not installed: sdr2hdr-agent[mllm]")
     tokenizer = llguidance.LLTokenizer("byte")
     schema = json.loads(entry.constraint(SIZE).text)
     assert "$ref" not in json.dumps(schema)
