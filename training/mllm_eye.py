@@ -15,9 +15,7 @@ from training.mllm_dense import Said, Samples, dense_figures, dense_losses
 from training.mllm_model import CellHead
 
 
-def eye_loss(
-    model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, aside_weight: float
-) -> Loss:
+def eye_loss(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, aside_weight: float) -> Loss:
     """How badly the vision tower's tokens describe the batch; see `head_loss`. Wants a model that was sped up."""
     tokens = eye_tokens(model, batch.pictures, batch.statistics)
     return head_loss(head, tokens, batch.cells, batch.grades, aside_weight)

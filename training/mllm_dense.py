@@ -1,0 +1,93 @@
+"""What a network says of samples cell by cell: the samples it learns from, the loss, and how well cells are found.
+
+The eye of the compact model and the plain convolutional net share it, so that one can be held against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from analysis.mllm.code import TYPE_WORDS
+from training.data.mllm_augment import mirrored
+from training.mllm_collate import cell_targets, picture_targets
+from training.mllm_rows import Rows
+
+
+class Samples(NamedTuple):
+    """Pictures (n, 140, 224, 3) and statistics (n, 9, 16, 48), uint8, with their targets in [0, 1].
+
+    `cells` (n, 9, 16, types, severities) and `grades` (n, 6) are float32.
+    """
+
+    pictures: NDArray[np.uint8]
+    statistics: NDArray[np.uint8]
+    cells: Tensor
+    grades: Tensor
+
+
+class Said(NamedTuple):
+    """Logits of cells (n, 9, 16, types, severities) and of grades (n, 6), with their targets."""
+
+    cells: Tensor
+    grades: Tensor
+    true_cells: Tensor
+    true_grades: Tensor
+
+
+class SampleData:
+    """Batches of real samples."""
+
+    def __init__(self, folder: Path, batch: int, seed: int, validate_most: int):
+        self._train, self._held = Rows(folder, "train"), Rows(folder, "validation", validate_most)
+        self._batch, self._seed = batch, seed
+
+    def batch(self, step: int) -> Samples:
+        """The step's samples, every second one mirrored; the same for the same step."""
+        rng = np.random.default_rng([self._seed, step])
+        places = rng.integers(len(self._train), size=self._batch)
+        return load(self._train, places, rng.random(self._batch) < 0.5)
+
+    def held_out(self) -> list[Samples]:
+        """The validation samples in batches."""
+        places = np.arange(len(self._held))
+        return [load(self._held, places[i : i + self._batch]) for i in range(0, len(places), self._batch)]
+
+
+def load(rows: Rows, places: NDArray[np.integer], turned: NDArray[np.bool_] | None = None) -> Samples:
+    """Samples with their targets; those `turned` mirrored left to right."""
+    samples = [(rows.picture(place), rows.statistics(place), rows.line(place).report) for place in places.tolist()]
+    if turned is not None:
+        samples = [mirrored(*sample) if flip else sample for sample, flip in zip(samples, turned, strict=True)]
+    reports = [report for _, _, report in samples]
+    pictures, statistics = (np.stack(part) for part in list(zip(*samples, strict=True))[:2])
+    cells, grades = (torch.from_numpy(np.stack(list(map(make, reports)))) for make in (cell_targets, picture_targets))
+    return Samples(pictures, statistics, cells, grades)
+
+
+def dense_losses(said: Said) -> tuple[Tensor, Tensor]:
+    """Cross-entropy against the soft targets: of a whole cell, and of one grade."""
+    outputs = said.true_cells[0, 0, 0].numel()
+    cell = functional.binary_cross_entropy_with_logits(said.cells, said.true_cells) * outputs
+    return cell, functional.binary_cross_entropy_with_logits(said.grades, said.true_grades)
+
+
+def dense_figures(batches: Iterable[Said]) -> dict[str, float]:
+    """How well damaged cells are found: precision and recall at even odds, type by type and then averaged, and the
+    share of frames whose dynamic range is graded exactly."""
+    right = []
+    hits, found, real = (torch.zeros(len(TYPE_WORDS), dtype=torch.float64) for _ in range(3))
+    for said in batches:
+        seen, true = said.cells[..., 0] > 0, said.true_cells[..., 0] > 0.5
+        for total, cases in ((hits, seen & true), (found, seen), (real, true)):
+            total += cases.sum((0, 1, 2))
+        right.append(((said.grades[:, :4] > 0).sum(1) == said.true_grades[:, :4].sum(1)).double())
+    f1 = (2 * hits / (found + real).clamp_min(1))[real > 0]
+    return {"cell_f1": float(f1.mean()), "range_exact": float(torch.cat(right).mean())}
