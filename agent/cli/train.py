@@ -6,6 +6,7 @@ again with the same arguments.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,6 +232,16 @@ def sft(
     return 0
 
 
+@app.command("conv")
+def conv(config: Config, data: MllmData, out: Out, as_json: JsonOption = False) -> int:
+    """Train the baseline of the analyser: a plain convolutional net, for `agent train answer --engine cells`."""
+    with _training(out, as_json) as (emit, made):
+        from training import mllm_conv as recipe
+
+        made(recipe.train(recipe.load_config(config), data, out, emit))
+    return 0
+
+
 @app.command("mine")
 def mine(config: Config, data: MllmData, model: Checkpoint, out: Out, as_json: JsonOption = False) -> int:
     """Find the samples that the analyser can learn from by trial, for `agent train grpo --hard`."""
@@ -279,7 +290,9 @@ def _training(out: Path, as_json: bool) -> Iterator[tuple[Emit, Callable[[Path],
     """
     _make_folder(out)
     try:
-        with json_events(as_json) as events:
+        with json_events(as_json) as events, warnings.catch_warnings():
+            # TRL calls transformers by names that are on their way out: nothing that an operator could change.
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
             if events is not None:
                 writer = events
                 done = {"type": "job.completed", "run_id": "", "exit_code": 0, "message": "made"}

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.render import human_events, show, tell, write_line
-from toolchain.errors import UsageError
+from toolchain.errors import EnvironmentNotReady, UsageError
 from toolchain.events import Emit
 
 UNPOOLED = "Distortion mAP, unpooled"
@@ -24,6 +24,7 @@ class AnswerFormat(StrEnum):
 
 class AnswerEngine(StrEnum):
     model = "model"
+    cells = "cells"
     signals = "signals"
 
 
@@ -31,7 +32,11 @@ def answer_frames(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Made by `agent train data`.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The answers go here.")],
     engine: Annotated[
-        AnswerEngine, typer.Option("--engine", help="model: a checkpoint; signals: the measured rules.")
+        AnswerEngine,
+        typer.Option(
+            "--engine",
+            help="model: a checkpoint; cells: its eye, or a net of `agent train conv`; signals: the measured rules.",
+        ),
     ] = AnswerEngine.model,
     model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The checkpoint to ask.")] = None,
     split: Annotated[str, typer.Option("--split", help="train, validation, test or clips.")] = "test",
@@ -50,14 +55,24 @@ def answer_frames(
         Path | None,
         typer.Option("--masters", metavar="DIR", help="signals: photographs and clips; else $SDR2HDR_DATA."),
     ] = None,
+    read_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--read-out",
+            metavar="FILE",
+            help="cells: thresholds; fitted on the validation split and kept there, or with the answers, if missing.",
+        ),
+    ] = None,
 ) -> int:
-    """Ask a compact model, or the measured rules, about every frame of a split, as `agent train eval` reads it.
+    """Ask a compact model, its cells, or the measured rules, about every frame of a split, for `agent train eval`.
 
     A stopped command goes on where it was when it is run again.
     """
     with human_events() as emit:
         if engine is AnswerEngine.signals:
             show(_measured(model, config, masters, data, split, out, emit))
+        elif engine is AnswerEngine.cells:
+            show(_read_from_cells(model, read_out, data, split, out, emit))
         else:
             show(_asked(model, batch, device, diagnostics, data, split, out, emit))
     return 0
@@ -75,6 +90,20 @@ def _asked(
     from training.answers import answer_split
 
     return answer_split(asked, data, split, out, diagnostics, emit)
+
+
+def _read_from_cells(
+    model: Path | None, read_out: Path | None, data: Path, split: str, out: Path, emit: Emit
+) -> Path:
+    if model is None:
+        raise UsageError("there is no network whose cells could be read: name its folder with --model")
+    try:
+        from training.answers_cells import answer_cells, dense_model
+    except ModuleNotFoundError as error:
+        raise EnvironmentNotReady(
+            f"reading cells needs {error.name}, which is not installed: pip install 'sdr2hdr-agent[train]'"
+        ) from error
+    return answer_cells(dense_model(model), data, split, out, read_out, emit)
 
 
 def _measured(
@@ -141,7 +170,8 @@ def _evaluate_frames(predictions: Path, truth: Path, against: Path | None, as_js
     found = evaluate(frames)
     differences = compare(frames, read_frames(against, truth)) if against is not None else None
     if not as_json:
-        show(markdown(found, differences).rstrip("\n"))
+        for line in markdown(found, differences).splitlines():
+            show(line)
         return
     record = found.model_dump(mode="json")
     if differences is not None:

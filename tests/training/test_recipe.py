@@ -17,6 +17,7 @@ from training.grpo import GrpoConfig
 from training.itm import ItmConfig
 from training.itm_local import LocalConfig
 from training.mine import MineConfig
+from training.mllm_conv import ConvConfig
 from training.mllm_pretrain import PretrainConfig
 from training.recipe import load_recipe
 from training.restore import RestoreConfig
@@ -35,8 +36,13 @@ CLASSES: dict[str, type[BaseModel]] = {
     "expectation_data": ItmDataConfig,
     "expectation": ExpectationConfig,
     "mllm_data": MllmDataConfig,
+    "smoke_data": MllmDataConfig,
+    "smoke_sft": SftConfig,
+    "smoke_mine": MineConfig,
+    "smoke_grpo": GrpoConfig,
     "compact_eye": PretrainConfig,
     "compact_reader": PretrainConfig,
+    "compact_conv": ConvConfig,
     "compact_sft": SftConfig,
     "compact_mine": MineConfig,
     "compact_grpo": GrpoConfig,
