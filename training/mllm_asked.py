@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from PIL import Image
 
-from analysis.mllm.diagnostic import PICTURE_SIZE, mosaic
+from analysis.mllm.diagnostic import mosaic
 from analysis.mllm.families import family
 from analysis.mllm.frame_report import FrameReport
 from analysis.mllm.prompts import QUESTIONS, Prompt, Question
@@ -46,14 +46,15 @@ class Asked:
     def task(self, place: int) -> Task:
         """What is asked, and what is true of it."""
         line = self.rows.line(self.chosen[place])
-        return Task(line.report, self.questions.get(line.id, QUESTIONS), self.family, PICTURE_SIZE)
+        size = self.rows.shown_size(self.chosen[place], family(self.family))
+        return Task(line.report, self.questions.get(line.id, QUESTIONS), self.family, size)
 
     def images(self, place: int) -> list[Image.Image]:
-        """The shrunk frame and its diagnostic picture."""
+        """The frame, as the family is shown it, and its diagnostic picture."""
         row = self.chosen[place]
         stored = self.rows.statistics(row)
         shown = stored if self.diagnostics else np.zeros_like(stored)
-        return [Image.fromarray(self.rows.picture(row)), Image.fromarray(mosaic(shown))]
+        return [Image.fromarray(self.rows.shown(row, family(self.family))), Image.fromarray(mosaic(shown))]
 
     def order(self, length: int, seed: int) -> list[int]:
         """As many places as a whole training looks at: all of them, shuffled, again and again."""

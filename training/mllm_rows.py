@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.mllm.diagnostic import PICTURE_SIZE
+from analysis.mllm.families import Family, JsonFamily, Size
 from toolchain.errors import InputError
+from training.data.mllm_frames import FrameFile, frames_path
 from training.data.mllm_shards import PICTURE_SHAPE, STATISTICS_SHAPE, Line, read_lines, shards
 
 _LOCAL_HEADER = 30
@@ -26,11 +29,15 @@ class Place:
 
 
 class Rows:
-    """A split of a set, or `most` of it, evenly chosen. InputError where a shard is missing or broken."""
+    """A split of a set, or `most` of it, evenly chosen. InputError where a shard is missing or broken.
+
+    Where the set stores frames, the large families are shown them; the compact one sees the shrunk picture always.
+    """
 
     def __init__(self, folder: Path, split: str, most: int | None = None):
         self.places: list[Place] = []
         self._arrays: list[dict[str, NDArray[np.uint8]]] = []
+        self._frames: dict[int, FrameFile] = {}
         for number, path in enumerate(shards(folder, split)):
             lines = read_lines(path)
             arrays = path.with_suffix(".npz")
@@ -40,7 +47,13 @@ class Rows:
                     "statistics": _mapped(arrays, "statistics", (len(lines), *STATISTICS_SHAPE)),
                 }
             )
+            if frames_path(path).exists():
+                self._frames[number] = FrameFile(frames_path(path), [line.id for line in lines])
             self.places += [Place(line, number, index) for index, line in enumerate(lines)]
+        if self._frames and (bare := {place.shard for place in self.places} - self._frames.keys()):
+            raise InputError(
+                f"{folder / split} has frames, but not of {len(bare)} shards: delete these, build again."
+            )
         if most is not None and most < len(self.places):
             self.places = [self.places[i] for i in np.linspace(0, len(self.places) - 1, most).astype(int)]
 
@@ -50,6 +63,20 @@ class Rows:
     def picture(self, row: int) -> NDArray[np.uint8]:
         """(140, 224, 3): the frame shrunk."""
         return self._array(row, "picture")
+
+    def shown(self, row: int, asked: Family) -> NDArray[np.uint8]:
+        """(H, W, 3): the frame as a model of that family is shown it."""
+        if isinstance(asked, JsonFamily) and self._frames:
+            place = self.places[row]
+            return asked.shown(self._frames[place.shard].read(place.line.id))
+        return self.picture(row)
+
+    def shown_size(self, row: int, asked: Family) -> Size:
+        """Width and height of `shown`."""
+        if isinstance(asked, JsonFamily) and self._frames:
+            place = self.places[row]
+            return asked.picture_size(*self._frames[place.shard].size(place.line.id))
+        return PICTURE_SIZE
 
     def statistics(self, row: int) -> NDArray[np.uint8]:
         """(9, 16, 48)."""

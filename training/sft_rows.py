@@ -11,8 +11,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.mllm.diagnostic import PICTURE_SIZE, mosaic
-from analysis.mllm.families import Family, family
+from analysis.mllm.diagnostic import mosaic
+from analysis.mllm.families import Family, Size, family
 from analysis.mllm.frame_report import FrameReport
 from analysis.mllm.processor import Qwen2_5_VLProcessor
 from analysis.mllm.prompts import QUESTIONS, Question
@@ -43,12 +43,18 @@ class Drawn:
     statistics: NDArray[np.uint8]
     questions: tuple[Question, ...]
 
+    @property
+    def size(self) -> Size:
+        """Width and height of the picture."""
+        return self.picture.shape[1], self.picture.shape[0]
+
 
 def draw(rows: Rows, config: Asking, place: int) -> Drawn:
     """Places run over the samples, then over the questions if each is asked alone, then over the mirrored samples."""
     sample, turn = place % len(rows), place // len(rows)
     asked = QUESTIONS if config.merged else (QUESTIONS[(turn + sample) % len(QUESTIONS)],)
-    picture, stored, report = rows.picture(sample), rows.statistics(sample), rows.line(sample).report
+    picture = rows.shown(sample, family(config.family))
+    stored, report = rows.statistics(sample), rows.line(sample).report
     if turn >= rounds(config):
         picture, stored, report = mirrored(picture, stored, report)
     return Drawn(report, picture, stored if config.diagnostics else np.zeros_like(stored), asked)
@@ -69,7 +75,7 @@ def row_maker(rows: Rows, config: Asking, made: Any) -> Callable[[int], dict[str
 def _compact_row(drawn: Drawn, asked: Family, made: Qwen2_5_VLProcessor) -> dict[str, Any]:
     return {
         "prompt": compact_prompt_text(made, drawn.questions),
-        "completion": asked.write(drawn.report, PICTURE_SIZE, drawn.questions),
+        "completion": asked.write(drawn.report, drawn.size, drawn.questions),
         "images": {"picture": drawn.picture, "statistics": drawn.statistics},
         "report": drawn.report,
     }
@@ -79,7 +85,7 @@ def _chat_row(drawn: Drawn, asked: Family, wording: int) -> dict[str, Any]:
     """A large model's row: messages and PIL pictures."""
     prompt = asked.prompt(drawn.questions, wording)
     told = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    answer = asked.write(drawn.report, PICTURE_SIZE, drawn.questions)
+    answer = asked.write(drawn.report, drawn.size, drawn.questions)
     return {
         "prompt": [*told, {"role": "user", "content": prompt.user}],
         "completion": [{"role": "assistant", "content": answer}],

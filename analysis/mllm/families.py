@@ -116,10 +116,14 @@ class JsonFamily:
 
         from analysis.mllm.diagnostic import diagnostic_image
 
+        return Image.fromarray(self.shown(rgb)), Image.fromarray(diagnostic_image(rgb))
+
+    def shown(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A frame, HxWx3, at the size at which it is sent."""
         size = self.picture_size(rgb.shape[1], rgb.shape[0])
         smaller = size[0] * size[1] < rgb.shape[0] * rgb.shape[1]
-        shown = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-        return Image.fromarray(shown), Image.fromarray(diagnostic_image(rgb))
+        resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return np.asarray(resized, np.uint8)
 
     def prompt(self, questions: tuple[Question, ...] = QUESTIONS, variant: int = 0) -> Prompt:
         unit = "pixels of picture 1" if self.boxes == "pixels" else "counted 0 to 1000 across and down picture 1"

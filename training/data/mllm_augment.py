@@ -22,7 +22,7 @@ _SINE = STATISTICS.index("direction_sin")
 def mirrored(
     picture: NDArray[np.uint8], statistics: NDArray[np.uint8], report: FrameReport
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], FrameReport]:
-    """Picture (140, 224, 3), statistics (9, 16, 48), both uint8, and the report of the mirrored frame.
+    """Picture (H, W, 3) of any size, statistics (9, 16, 48), both uint8, and the report of the mirrored frame.
 
     Cells change places, slanting directions are exchanged, boxes are flipped and put in raster order again. Exact but
     for where cell edges, grid phases and walks from left to right fall on other pixels: a few codes in 255.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,18 @@ from toolchain.errors import UsageError
 from toolchain.files import sha256_file, write_atomic
 from training.data.folders import claim
 from training.data.mllm_card import card
+from training.data.mllm_frames import LARGEST_SIDE_PX, frames_path, png, shrunk, write_frames
 from training.data.mllm_sample import Sample, make_coded_sample, make_sample
-from training.data.mllm_shards import MANIFEST, PICTURE_SHAPE, Line, Shard, read_lines, shard_path, write_shard
+from training.data.mllm_shards import (
+    MANIFEST,
+    PICTURE_SHAPE,
+    STATISTICS_SHAPE,
+    Line,
+    Shard,
+    read_lines,
+    shard_path,
+    write_shard,
+)
 from training.data.mllm_sources import (
     CREDITS,
     SPLITS,
@@ -71,6 +81,12 @@ class MllmDataConfig(BaseModel):
         "clips": 6,
     }
     shard_sources: Annotated[int, Field(ge=1, le=1000)] = 6
+    frame_side_px: Annotated[int, Field(ge=0, le=LARGEST_SIDE_PX)] = 0
+    """Longer side of the frames that are stored for large models, at most; 0: none are."""
+
+    def told(self) -> dict[str, Any]:
+        """As JSON, without what came later and is not used: a set made before it existed is the same set."""
+        return self.model_dump(mode="json", exclude=set() if self.frame_side_px else {"frame_side_px"})
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,10 @@ def build(
     for done, job in enumerate(jobs, 1):
         path = shard_path(folder, job.split, job.number)
         if not path.exists():
-            write_shard(path, _shard(config, job))
+            shard, frames = _shard(config, job)
+            if frames:
+                write_frames(frames_path(path), frames)
+            write_shard(path, shard)
         if progress is not None:
             progress(done, len(jobs), f"{job.split}/{job.number}")
     manifest = _manifest(config, stamp, folder, jobs)
@@ -123,7 +142,7 @@ def build(
 def stamp_of(config: MllmDataConfig, sources: list[Source]) -> str:
     """What a folder is claimed with: the digest of the configuration and of the sources' names."""
     names = sorted(source.name for source in sources)
-    text = json.dumps({"format": FORMAT_VERSION, "names": names, **config.model_dump(mode="json")}, sort_keys=True)
+    text = json.dumps({"format": FORMAT_VERSION, "names": names, **config.told()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -166,31 +185,38 @@ def _jobs(config: MllmDataConfig, sources: list[Source]) -> list[_Job]:
     return [job for _, job in sorted(jobs, key=lambda item: item[0])]
 
 
-def _shard(config: MllmDataConfig, job: _Job) -> Shard:
-    made = [item for source in job.sources for item in _samples(config, source)]
-    return Shard(
-        picture=np.stack([sample.picture for _, sample in made]) if made else np.zeros((0, *PICTURE_SHAPE), np.uint8),
-        statistics=np.stack([sample.statistics for _, sample in made])
-        if made
-        else np.zeros((0, 9, 16, len(STATISTICS)), np.uint8),
-        lines=[
-            Line(
+def _shard(config: MllmDataConfig, job: _Job) -> tuple[Shard, dict[str, bytes]]:
+    """A shard, and PNGs of its frames by id where they are stored."""
+    pictures, stored, lines, frames = [], [], [], {}
+    for source in job.sources:
+        for index, sample in _samples(config, source):
+            line = Line(
                 id=sample_id(source, index),
                 source=source.picture,
                 split=source.split,
                 report=sample.report,
                 extra=sample.extra,
             )
-            for (source, index), sample in made
-        ],
+            lines.append(line)
+            pictures.append(sample.picture)
+            stored.append(sample.statistics)
+            if config.frame_side_px:
+                frames[line.id] = png(shrunk(sample.frame, config.frame_side_px))
+    shard = Shard(
+        picture=np.array(pictures, np.uint8).reshape(-1, *PICTURE_SHAPE),
+        statistics=np.array(stored, np.uint8).reshape(-1, *STATISTICS_SHAPE),
+        lines=lines,
     )
+    return shard, frames
 
 
-def _samples(config: MllmDataConfig, source: Source) -> list[tuple[tuple[Source, int], Sample]]:
-    """Every sample of a source; a source without a sound picture gives none."""
+def _samples(config: MllmDataConfig, source: Source) -> Iterator[tuple[int, Sample]]:
+    """Every sample of a source, with its number; a source without a sound picture gives none."""
     make = sampler(config, source)
-    made = ((index, make(index)) for index in range(config.per_source[source.split]))
-    return [((source, index), sample) for index, sample in made if sample is not None]
+    for index in range(config.per_source[source.split]):
+        sample = make(index)
+        if sample is not None:
+            yield index, sample
 
 
 def sample_id(source: Source, index: int) -> str:
@@ -214,14 +240,15 @@ def _manifest(config: MllmDataConfig, stamp: str, folder: Path, jobs: list[_Job]
     """Counts are read back from the lines, so the manifest also says that every one of them can be read."""
     paths = [shard_path(folder, job.split, job.number) for job in jobs]
     lines = [line for path in paths for line in read_lines(path)]
-    files = sorted(file for path in paths for file in (path, path.with_suffix(".npz")))
+    files = [file for path in paths for file in (path, path.with_suffix(".npz"), frames_path(path))]
+    files = sorted(file for file in files if file.exists())
     digests = {str(file.relative_to(folder)): sha256_file(file) for file in files}
     origins = {line.extra["origin"] for line in lines}
     return {
         "version": FORMAT_VERSION,
         "config_sha256": stamp,
         "sha256": hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
-        "config": config.model_dump(mode="json"),
+        "config": config.told(),
         "statistics": list(STATISTICS),
         "credits": {origin: credit for origin, credit in CREDITS.items() if origin in origins},
         "counts": _counts(lines),

@@ -3,6 +3,7 @@
     <folder>/manifest.json            written last: without it the set is not finished
     <folder>/config.sha256            of the configuration it was begun with
     <folder>/<split>/<n>.npz          picture uint8 (N, 140, 224, 3), statistics uint8 (N, 9, 16, 48)
+    <folder>/<split>/<n>.frames.zip   perhaps: N frames for large models, training.data.mllm_frames
     <folder>/<split>/<n>.jsonl        N lines {"id", "source", "split", "report", "extra"}; then it is whole
 
 Splits: train, validation, test, and clips (frames of real clips, for evaluation alone). Files are hostile input.
