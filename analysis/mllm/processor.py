@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2_5_vl import processing_qwen2_5_vl as stock
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import logging
 
 from toolchain.errors import InputError
 
@@ -29,6 +30,9 @@ MEAN, DEVIATION = 0.5, 0.5
 """What codes in [0, 1] are normalised by, in all three channels."""
 TEMPLATE = "chat_template.jinja"
 VIDEO_CONFIG = "video_preprocessor_config.json"
+
+
+logging.disable_progress_bar()  # files of a second: bars of their own would break our progress
 
 
 class Qwen2_5_VLProcessor(stock.Qwen2_5_VLProcessor):  # noqa: N801 - the checkpoint names its processor's class

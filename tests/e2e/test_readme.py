@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from agent.cli.main import main
 from toolchain import errors
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +26,22 @@ def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert main(command[1:]) == 0, command
     assert (tmp_path / "sample.hdr.mp4").exists()
     assert (tmp_path / "sample.hdr.mp4.manifest.json").exists()
+
+
+@pytest.mark.slow
+def test_the_analyser_is_trained_in_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    section = README.split("### Train the analyser, in small")[1].split("```sh\n")[1].split("```")[0]
+    for line in section.strip().splitlines():
+        capsys.readouterr()
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert "| valid answers | 1.000 |" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "build/smoke/grpo/manifest.json").read_text())
+    assert kept["vision_sha256"]
+    assert (tmp_path / "build/smoke/grpo/model/model.safetensors").stat().st_size > 100_000
 
 
 def test_every_exit_code_is_in_the_table() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -154,3 +155,12 @@ def test_numbers_hold_what_analysis_measures():
             noise_sigma(damaged[:96].astype(np.float32) / np.float32(4))
         )
         assert clean[:96].std() == 0
+
+
+def test_a_clip_is_coded_the_same_every_time() -> None:
+    rng = np.random.default_rng(0)
+    frames = [cv2.GaussianBlur(rng.integers(0, 255, (810, 960), dtype=np.uint8), (9, 9), 3) for _ in range(5)]
+    how = Coding("libx264", 30.0, "veryfast")
+    first = how.apply(frames)
+    assert len(first) == 5
+    assert all(np.array_equal(first, how.apply(frames)) for _ in range(6))

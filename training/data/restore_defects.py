@@ -20,6 +20,8 @@ Codes = NDArray[np.uint16]
 """Planar 4:2:0 packed as av's to_ndarray gives it: (3 H / 2, W), 10-bit limited-range codes."""
 
 Coder = Literal["libx264", "libx265", "mpeg4", "mpeg2video"]
+RATE = Fraction(25)
+"""Frames a second of what is coded."""
 _QUARTERS = np.array([0.25, 0.5, 0.25], dtype=np.float32)
 _HALVES = np.array([0.0, 0.5, 0.5], dtype=np.float32)
 _MATRIX = rgb_to_ycbcr_matrix("bt709").T.astype(np.float32)
@@ -149,22 +151,26 @@ class Coding:
         """Packed 4:2:0 8-bit frames -> the decoded ones, as many."""
         coded = io.BytesIO()
         with av.open(coded, "w", format="matroska") as container:
-            stream = container.add_stream(self.coder, rate=Fraction(25), options=self._options())
+            stream = container.add_stream(self.coder, rate=RATE, options=self._options(len(frames)))
             stream.height, stream.width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
             stream.pix_fmt = "yuv420p"
             if self.coder in ("mpeg4", "mpeg2video"):
                 stream.codec_context.qmin = stream.codec_context.qmax = round(self.quality)
                 stream.codec_context.max_b_frames = 2
-            for codes in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(codes, "yuv420p")))
+            for index, codes in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(codes, "yuv420p")
+                frame.pts, frame.time_base = index, 1 / RATE
+                container.mux(stream.encode(frame))
             container.mux(stream.encode())
         coded.seek(0)
         with av.open(coded, "r") as container:
             return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in container.decode(video=0)]
 
-    def _options(self) -> dict[str, str]:
+    def _options(self, frames: int) -> dict[str, str]:
         if self.coder == "libx264":
-            return {"crf": f"{self.quality:g}", "preset": self.preset, "threads": "1"}
+            # The macroblock tree of longer clips differs from run to run in builds with AVX-512.
+            steady = {"x264-params": "mbtree=0"} if frames > 2 else {}
+            return {"crf": f"{self.quality:g}", "preset": self.preset, "threads": "1", **steady}
         if self.coder == "libx265":
             quiet = "log-level=none:pools=none:frame-threads=1"
             return {"crf": f"{self.quality:g}", "preset": self.preset, "x265-params": quiet}
