@@ -55,6 +55,9 @@ def answer_frames(
         Path | None,
         typer.Option("--masters", metavar="DIR", help="signals: photographs and clips; else $SDR2HDR_DATA."),
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="signals: your own pictures, if the set has them.")
+    ] = None,
     read_out: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +73,9 @@ def answer_frames(
     """
     with human_events() as emit:
         if engine is AnswerEngine.signals:
-            show(_measured(model, config, masters, data, split, out, emit))
+            if config is None or model is not None:
+                raise UsageError("--engine signals asks no model: give the set's configuration with --config instead")
+            show(_measured(config, masters, images, data, split, out, emit))
         elif engine is AnswerEngine.cells:
             show(_read_from_cells(model, read_out, data, split, out, emit))
         else:
@@ -107,17 +112,15 @@ def _read_from_cells(
 
 
 def _measured(
-    model: Path | None, config: Path | None, masters: Path | None, data: Path, split: str, out: Path, emit: Emit
+    config: Path, masters: Path | None, images: Path | None, data: Path, split: str, out: Path, emit: Emit
 ) -> Path:
-    if config is None or model is not None:
-        raise UsageError("--engine signals asks no model: give the configuration of the set with --config instead")
     from training.data.mllm_data import MllmDataConfig
     from training.data.mllm_native import NativeFrames
     from training.mllm_signals import measure_split
     from training.recipe import load_recipe
 
     found = load_recipe(config, MllmDataConfig, "the analyser's training set")
-    return measure_split(NativeFrames(data, found, masters), data, split, out, emit)
+    return measure_split(NativeFrames(data, found, masters, images), data, split, out, emit)
 
 
 def evaluate_answers(
