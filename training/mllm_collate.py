@@ -20,12 +20,16 @@ from analysis.mllm.diagnostic import CELLS, DIAGNOSTIC_SIZE, PICTURE_SIZE, mosai
 from analysis.mllm.frame_report import CONTRASTS, GRADES, FrameReport
 from analysis.mllm.processor import MERGE, REPEATS, Qwen2_5_VLProcessor, grid_of, patches
 from analysis.schema import Box
+from training.boxes import is_local
+from training.mllm_model import REGION_WAVES
 
 GRIDS = (grid_of(PICTURE_SIZE[1], PICTURE_SIZE[0]), grid_of(DIAGNOSTIC_SIZE[1], DIAGNOSTIC_SIZE[0]))
 """Patches in time, down and across of the two pictures."""
 TOKENS = (GRIDS[0][1] * GRIDS[0][2] // MERGE**2, GRIDS[1][1] * GRIDS[1][2] // MERGE**2)
 """Tokens of the shrunk picture and of the diagnostic one: 40 and 144."""
 NO_LOSS = -100
+REGION_SHARE = 0.3
+"""Of a cell, that must lie in a region for the cell to speak of its edges."""
 TYPES = tuple(TYPE_WORDS)
 
 
@@ -106,6 +110,20 @@ def picture_targets(report: FrameReport) -> NDArray[np.float32]:
     return np.concatenate([ranges, contrasts]).astype(np.float32)
 
 
+def region_targets(report: FrameReport) -> NDArray[np.float32]:
+    """(9, 16, 4, waves) cosines of the edges of the local region that a cell lies in; 0 where it lies in none."""
+    found = np.zeros((*CELLS, 4, REGION_WAVES), np.float32)
+    for item in report.distortions:
+        if is_local(item.bbox_1000):
+            found[coverage(item.bbox_1000) >= REGION_SHARE] = edge_waves(item.bbox_1000)
+    return found
+
+
+def edge_waves(box: Sequence[float]) -> NDArray[np.float32]:
+    """(4, waves): cos(pi k edge) of a box of 0..1000."""
+    return np.cos(np.pi * np.arange(1, REGION_WAVES + 1) * (np.asarray(box, np.float32) / 1000)[:, None])
+
+
 # The collator of SFT
 
 
@@ -119,7 +137,7 @@ class FastCollator:
         self._tokenizer = processor.tokenizer
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """The model's inputs and labels; `cells` and `grades` are for the cell head."""
+        """The model's inputs and labels; `cells`, `grades` and `regions` are for the cell head."""
         texts = texts_to_batch(self._tokenizer, [row["prompt"] for row in rows], [row["completion"] for row in rows])
         reports: list[FrameReport] = [row["report"] for row in rows]
         return {
@@ -135,4 +153,5 @@ class FastCollator:
             "image_grid_thw": image_grids(len(rows)),
             "cells": torch.from_numpy(np.stack([cell_targets(report) for report in reports])),
             "grades": torch.from_numpy(np.stack([picture_targets(report) for report in reports])),
+            "regions": torch.from_numpy(np.stack([region_targets(report) for report in reports])),
         }

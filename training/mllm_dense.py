@@ -17,20 +17,22 @@ from torch.nn import functional
 
 from analysis.mllm.code import TYPE_WORDS
 from training.data.mllm_augment import mirrored
-from training.mllm_collate import cell_targets, picture_targets
+from training.mllm_collate import cell_targets, picture_targets, region_targets
 from training.mllm_rows import Rows
 
 
 class Samples(NamedTuple):
     """Pictures (n, 140, 224, 3) and statistics (n, 9, 16, 48), uint8, with their targets in [0, 1].
 
-    `cells` (n, 9, 16, types, severities) and `grades` (n, 6) are float32.
+    `cells` (n, 9, 16, types, severities) and `grades` (n, 6) are float32; `regions` (n, 9, 16, 4, waves) are the
+    edges of the region that a cell lies in (`training.mllm_collate.region_targets`).
     """
 
     pictures: NDArray[np.uint8]
     statistics: NDArray[np.uint8]
     cells: Tensor
     grades: Tensor
+    regions: Tensor
 
 
 class Said(NamedTuple):
@@ -68,8 +70,9 @@ def load(rows: Rows, places: NDArray[np.integer], turned: NDArray[np.bool_] | No
         samples = [mirrored(*sample) if flip else sample for sample, flip in zip(samples, turned, strict=True)]
     reports = [report for _, _, report in samples]
     pictures, statistics = (np.stack(part) for part in list(zip(*samples, strict=True))[:2])
-    cells, grades = (torch.from_numpy(np.stack(list(map(make, reports)))) for make in (cell_targets, picture_targets))
-    return Samples(pictures, statistics, cells, grades)
+    makers = (cell_targets, picture_targets, region_targets)
+    targets = [torch.from_numpy(np.stack(list(map(make, reports)))) for make in makers]
+    return Samples(pictures, statistics, *targets)
 
 
 def dense_losses(said: Said) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from analysis.mllm.diagnostic import CELLS
@@ -18,7 +21,7 @@ from training.mllm_model import CellHead
 def eye_loss(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, aside_weight: float) -> Loss:
     """How badly the vision tower's tokens describe the batch; see `head_loss`. Wants a model that was sped up."""
     tokens = eye_tokens(model, batch.pictures, batch.statistics)
-    return head_loss(head, tokens, batch.cells, batch.grades, aside_weight)
+    return head_loss(head, tokens, Due(batch.cells, batch.grades, batch.regions), aside_weight)
 
 
 def eye_tokens(
@@ -36,23 +39,44 @@ def head_logits(head: CellHead, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return head.cells(diagnostic).unflatten(1, CELLS), head.picture(shrunk).mean(1)
 
 
-def head_loss(head: CellHead, tokens: Tensor, cells: Tensor, grades: Tensor, aside_weight: float = 0.0) -> Loss:
-    """Cross-entropy of the cell head on (n, 184, hidden) tokens of the two pictures, against soft targets.
+class Due(NamedTuple):
+    """What tokens should say: `cells` (n, 9, 16, types, severities) and `grades` (n, 6) in [0, 1]; `regions`
+    (n, 9, 16, 4, waves)."""
 
-    `cells` (n, 9, 16, types, severities) and `grades` (n, 6) lie in [0, 1].
-    """
-    cell, grade = dense_losses(Said(*head_logits(head, tokens), cells, grades))
+    cells: Tensor
+    grades: Tensor
+    regions: Tensor
+
+
+def head_loss(head: CellHead, tokens: Tensor, due: Due, aside_weight: float = 0.0) -> Loss:
+    """Of the cell head on (n, 184, hidden) tokens of the two pictures: cross-entropy against soft targets, and the
+    squared error of a cell's edges."""
+    cell, grade = dense_losses(Said(*head_logits(head, tokens), due.cells, due.grades))
+    told = head.regions(tokens.split(TOKENS, dim=1)[1]).unflatten(1, CELLS)
+    region = functional.mse_loss(told, due.regions) * told[0, 0, 0].numel()
     aside = tokens.float().pow(2).mean() if aside_weight else tokens.new_zeros(())
-    parts = {"cell": cell, "grade": grade, "aside": aside}
-    return cell + grade + aside_weight * aside, {name: float(value.detach()) for name, value in parts.items()}
+    parts = {"cell": cell, "grade": grade, "region": region, "aside": aside}
+    return cell + grade + region + aside_weight * aside, {name: float(part.detach()) for name, part in parts.items()}
 
 
 @torch.no_grad()
 def judge(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batches: list[Samples]) -> dict[str, float]:
-    """Loss on held-out samples, and how well their damaged cells are found (`dense_figures`)."""
-    said = [
-        Said(*head_logits(head, eye_tokens(model, batch.pictures, batch.statistics)), batch.cells, batch.grades)
-        for batch in batches
-    ]
-    loss = float(np.mean([float(sum(dense_losses(one))) for one in said]))
-    return {"loss": loss, **dense_figures(said)}
+    """Loss on held-out samples, how well their damaged cells are found (`dense_figures`), and by how much of the
+    picture the edges of a region are missed."""
+    said, missed, losses = [], [], []
+    for batch in batches:
+        tokens = eye_tokens(model, batch.pictures, batch.statistics)
+        said.append(Said(*head_logits(head, tokens), batch.cells, batch.grades))
+        losses.append(float(head_loss(head, tokens, Due(batch.cells, batch.grades, batch.regions))[0]))
+        inside = batch.regions.flatten(3).any(3)
+        # The first wave alone falls all the way across the picture: it tells an edge from every other.
+        told, true = (
+            torch.acos(waves[inside][..., 0].clamp(-1, 1)) / torch.pi
+            for waves in (head.regions(tokens.split(TOKENS, dim=1)[1]).unflatten(1, CELLS), batch.regions)
+        )
+        missed.append((told - true).abs().flatten())
+    return {
+        "loss": float(np.mean(losses)),
+        **dense_figures(said),
+        "edge_error": float(torch.cat(missed).mean()),
+    }

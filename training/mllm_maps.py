@@ -16,11 +16,13 @@ from analysis.mllm.code import SEVERITIES
 from analysis.mllm.diagnostic import CELLS
 from analysis.mllm.frame_report import CONTRASTS, GRADES, FrameReport
 from analysis.schema import Box, DistortionType
+from training.boxes import is_local
 from training.data.distortions import DISTORTIONS, STRENGTHS, permitted
 from training.data.distortions_layout import ALSO_GLOBAL, GLOBAL_COUNTS, LOCAL_COUNTS, Damage
 from training.data.distortions_regions import WHOLE, draw_boxes
 from training.data.distortions_score import report
-from training.mllm_collate import TYPES, cell_targets, picture_targets
+from training.mllm_collate import REGION_SHARE, TYPES, cell_targets, coverage, edge_waves, picture_targets
+from training.mllm_model import REGION_WAVES
 
 LAYOUT_ODDS = (0.2, 0.4, 0.4)
 """Pristine, global, local."""
@@ -28,14 +30,18 @@ CERTAIN = 4.0
 """Logit that an eye gives at most to what it is sure of, for or against."""
 DOUBT = -2.0
 """Logit of what an eye cannot tell."""
+EDGE_ERROR = 0.06
+"""Of the picture's width or height, by which an eye of poor ability misses the edge of a region."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """A frame as the cell head would describe it: logits of cells (9, 16, types, severities), of grades (6,)."""
+    """A frame as the cell head would describe it: logits of cells (9, 16, types, severities), of grades (6,), and
+    the edges of regions (9, 16, 4, waves)."""
 
     cells: NDArray[np.float32]
     grades: NDArray[np.float32]
+    regions: NDArray[np.float32]
     report: FrameReport
 
 
@@ -50,7 +56,7 @@ def draw_maps(rng: np.random.Generator) -> Maps:
     cells += rng.normal(0, 0.8, cells.shape).astype(np.float32)
     grades = _logits(picture_targets(truth)) * np.float32(rng.uniform(0.3, 1.0))
     grades += rng.normal(0, 1.0, grades.shape).astype(np.float32)
-    return Maps(cells.astype(np.float32), grades.astype(np.float32), truth)
+    return Maps(cells.astype(np.float32), grades.astype(np.float32), _regions(truth, clear, rng), truth)
 
 
 def _logits(shares: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -81,6 +87,17 @@ def _draw_damage(under: list[Damage], box: Box, rng: np.random.Generator) -> lis
         kind for kind in DISTORTIONS if all(permitted(kind, other.kind) for other in under)
     ]
     return [Damage(kinds[int(rng.integers(len(kinds)))], int(rng.choice(STRENGTHS)), box)] if kinds else []
+
+
+def _regions(truth: FrameReport, clear: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Edges a little aside, less sure where the eye sees less, and a murmur everywhere."""
+    out = np.zeros((*CELLS, 4, REGION_WAVES), np.float32)
+    for box in dict.fromkeys(item.bbox_1000 for item in truth.distortions if is_local(item.bbox_1000)):
+        cells = coverage(box) >= REGION_SHARE
+        aside = rng.normal(0, 1000 * EDGE_ERROR * (1.2 - clear), (cells.sum(), 4)) + rng.normal(0, 8, 4)
+        waves = np.stack([edge_waves(np.clip(np.add(box, one), 0, 1000).tolist()) for one in aside])
+        out[cells] = waves * rng.uniform(clear, 1.0, (len(waves), 1, 1))
+    return (out + rng.normal(0, 0.1, out.shape)).astype(np.float32)
 
 
 def _mistakes(truth: FrameReport, rng: np.random.Generator) -> NDArray[np.float32]:

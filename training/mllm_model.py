@@ -53,7 +53,7 @@ class CompactConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hidden: int = Field(default=256, gt=0)
+    hidden: int = Field(default=256, ge=72, description="no fewer than the directions of the cell head")
     layers: int = Field(default=6, gt=0)
     heads: int = Field(default=4, gt=0)
     key_heads: int = Field(default=2, gt=0)
@@ -179,6 +179,9 @@ def _sections(config: CompactConfig) -> list[int]:
 
 CELL_OUTPUTS = len(TYPE_WORDS) * len(SEVERITIES)
 PICTURE_OUTPUTS = len(GRADES) - 1 + len(CONTRASTS) - 1
+REGION_WAVES = 4
+"""Half waves over the picture, 1 to 4, by whose heights a cell says where an edge of its region is."""
+REGION_OUTPUTS = 4 * REGION_WAVES
 GAIN, BIAS = 8.0, -4.0
 """A token that has nothing of a direction denies it surely, one that has a unit of it affirms it surely."""
 
@@ -186,15 +189,17 @@ GAIN, BIAS = 8.0, -4.0
 class CellHead(nn.Module):
     """What single tokens say, read along fixed directions: the agreed language of the eye and of the reader.
 
-    A diagnostic token says of its cell, for each type, whether the damage is at least minor, moderate, severe; a
-    token of the shrunk picture whether dynamic range and contrast are above each step. The directions are orthonormal
-    and never learn, so that an eye trained without a reader, and a reader trained on simulated tokens, fit together.
+    A diagnostic token says of its cell, for each type, whether the damage is at least minor, moderate, severe, and
+    where the edges of the damaged region are that it lies in; a token of the shrunk picture whether dynamic range and
+    contrast are above each step. The directions are orthonormal and never learn, so that an eye trained without a
+    reader, and a reader trained on simulated tokens, fit together.
     """
 
     def __init__(self, hidden: int, seed: int = 0):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        square = torch.randn(hidden, CELL_OUTPUTS + PICTURE_OUTPUTS, generator=generator, dtype=torch.float64)
+        outputs = CELL_OUTPUTS + PICTURE_OUTPUTS + REGION_OUTPUTS
+        square = torch.randn(hidden, outputs, generator=generator, dtype=torch.float64)
         self.directions = nn.Buffer(torch.linalg.qr(square).Q.T.float().contiguous())
 
     def cells(self, tokens: Tensor) -> Tensor:
@@ -204,7 +209,11 @@ class CellHead(nn.Module):
 
     def picture(self, tokens: Tensor) -> Tensor:
         """(..., hidden) tokens of the shrunk picture to logits (..., 6): four of dynamic range, two of contrast."""
-        return BIAS + GAIN * (tokens.float() @ self.directions[CELL_OUTPUTS:].T)
+        return BIAS + GAIN * (tokens.float() @ self.directions[CELL_OUTPUTS:-REGION_OUTPUTS].T)
+
+    def regions(self, tokens: Tensor) -> Tensor:
+        """(..., hidden) diagnostic tokens to (..., 4, waves): cos(pi k edge) of x0, y0, x1, y1; 0 outside regions."""
+        return (tokens.float() @ self.directions[-REGION_OUTPUTS:].T).unflatten(-1, (4, REGION_WAVES))
 
     def cell_tokens(self, logits: Tensor) -> Tensor:
         """The tokens that say (..., types, severities) and nothing else."""
@@ -212,7 +221,11 @@ class CellHead(nn.Module):
 
     def picture_tokens(self, logits: Tensor) -> Tensor:
         """The tokens of the shrunk picture that say (..., 6) and nothing else."""
-        return (logits - BIAS) / GAIN @ self.directions[CELL_OUTPUTS:]
+        return (logits - BIAS) / GAIN @ self.directions[CELL_OUTPUTS:-REGION_OUTPUTS]
+
+    def region_tokens(self, waves: Tensor) -> Tensor:
+        """The tokens that say (..., 4, waves) and nothing else."""
+        return waves.flatten(-2) @ self.directions[-REGION_OUTPUTS:]
 
     def save(self, folder: Path) -> None:
         """Beside the model's weights; stock loaders do not look at it."""

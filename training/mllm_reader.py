@@ -26,13 +26,14 @@ TOKEN_NOISE = 0.08
 
 
 class ReaderBatch(NamedTuple):
-    """Simulated frames: token ids, their kinds and labels (n, length), logits of cells and grades."""
+    """Simulated frames: token ids, their kinds and labels (n, length), logits of cells and grades, regions' edges."""
 
     ids: Tensor
     kinds: Tensor
     labels: Tensor
     cells: Tensor
     grades: Tensor
+    regions: Tensor
 
 
 class ReaderData:
@@ -49,10 +50,9 @@ class ReaderData:
         maps = [draw_maps(rng) for _ in range(self._batch)]
         answers = [encode(one.report) for one in maps]
         texts = texts_to_batch(self._tokenizer, [self._prompt] * len(maps), answers)
-        cells, grades = (np.stack(part) for part in zip(*((one.cells, one.grades) for one in maps), strict=True))
-        return ReaderBatch(
-            texts.input_ids, texts.mm_token_type_ids, texts.labels, torch.from_numpy(cells), torch.from_numpy(grades)
-        )
+        said = zip(*((one.cells, one.grades, one.regions) for one in maps), strict=True)
+        told = [torch.from_numpy(np.stack(part)) for part in said]
+        return ReaderBatch(texts.input_ids, texts.mm_token_type_ids, texts.labels, *told)
 
     def held_out(self) -> list[ReaderBatch]:
         """Frames that no step draws, in batches."""
@@ -72,7 +72,8 @@ def reader_logits(
 ) -> tuple[Tensor, Tensor]:
     """Logits (n, answer, vocabulary) of the answers' tokens, and those tokens (n, answer), NO_LOSS where none is."""
     shrunk = head.picture_tokens(batch.grades)[:, None].expand(-1, TOKENS[0], -1)
-    tokens = torch.cat([shrunk, head.cell_tokens(batch.cells.flatten(1, 2))], dim=1)
+    diagnostic = head.cell_tokens(batch.cells.flatten(1, 2)) + head.region_tokens(batch.regions.flatten(1, 2))
+    tokens = torch.cat([shrunk, diagnostic], dim=1)
     tokens = tokens + TOKEN_NOISE * torch.randn_like(tokens)
     embedded = model.get_input_embeddings()(batch.ids)
     embedded = embedded.masked_scatter((batch.kinds == 1)[..., None], tokens.to(embedded.dtype))

@@ -30,7 +30,7 @@ from toolchain.files import sha256_file, write_atomic
 from training.lora import LoraSettings, lora_config
 from training.mllm_checkpoint import last_checkpoint, load_model, restore, vision_of
 from training.mllm_collate import FastCollator
-from training.mllm_eye import head_loss
+from training.mllm_eye import Due, head_loss
 from training.mllm_model import HEAD_FILE, CellHead, CompactConfig, compact_model, processor
 from training.mllm_rows import Rows
 from training.mllm_speed import speed_up
@@ -100,14 +100,14 @@ class AnalyserTrainer(SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The answers' loss, plus `cell_weight` times the cell head's."""
-        cells, grades = inputs.pop("cells", None), inputs.pop("grades", None)
-        if self.cell_head is None or cells is None or grades is None:
+        due = Due(*(inputs.pop(name, None) for name in Due._fields))
+        if self.cell_head is None or due.cells is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         pixels = inputs.pop("pixel_values")
         with self.compute_loss_context_manager():
             seen = model.get_image_features(pixels, inputs["image_grid_thw"], return_dict=True)
-        tokens = torch.cat(seen.pooler_output).unflatten(0, (len(cells), -1))
-        extra, parts = head_loss(self.cell_head, tokens, cells, grades)
+        tokens = torch.cat(seen.pooler_output).unflatten(0, (len(due.cells), -1))
+        extra, parts = head_loss(self.cell_head, tokens, due)
         mode = "train" if model.training else "eval"
         for name, value in parts.items():
             self._metrics[mode][name].append(value)

@@ -1,11 +1,13 @@
 """What shrinking a picture would erase, as a picture: 48 statistics of each of 16 x 9 cells, measured at native size.
 
 A cell's statistics become a 4 x 4 mosaic of 7-pixel blocks with three channels, so that a model that takes RGB
-pictures takes them as one more picture on the grid of the shrunk frame. Nothing is scaled by the picture itself.
+pictures takes them as one more picture on the grid of the shrunk frame. Nothing is scaled by the picture itself. The
+last column of every cell says where it is: a model knows places only from one another, and has to name them.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import cv2
@@ -20,6 +22,8 @@ CELLS = (9, 16)
 STATISTICS: tuple[str, ...] = (*KERNEL_STATISTICS, "cb", "cr", "cb_spread", "cr_spread")
 """Names, in the order of the last axis of `statistics`."""
 MOSAIC, BLOCK_PX = 4, 7
+PLACE_WAVES = 4
+"""Half waves over the picture, 1 to 4, by whose height a cell says where it is: red across, green down."""
 DIAGNOSTIC_SIZE = (448, 252)
 PICTURE_SIZE = (224, 140)
 """Widths and heights of the two pictures a model is shown."""
@@ -56,11 +60,27 @@ def quantised(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def mosaic(stored: NDArray[np.uint8]) -> Picture:
-    """(..., 9, 16, 48) uint8 of `quantised` -> (..., 252, 448, 3): statistic k is block k // 3 and channel k % 3."""
+    """(..., 9, 16, 48) uint8 of `quantised` -> (..., 252, 448, 3): statistic k is block k // 3 and channel k % 3.
+
+    The last column of a cell is its `place_marks` instead.
+    """
     lead = stored.shape[:-3]
     blocks = stored.reshape(*lead, *CELLS, MOSAIC, MOSAIC, 3)
     laid = np.moveaxis(blocks, -4, -3).reshape(*lead, CELLS[0] * MOSAIC, CELLS[1] * MOSAIC, 3)
-    return laid.repeat(BLOCK_PX, axis=-3).repeat(BLOCK_PX, axis=-2)
+    large = laid.repeat(BLOCK_PX, axis=-3).repeat(BLOCK_PX, axis=-2)
+    cell_px = MOSAIC * BLOCK_PX
+    large[..., cell_px - 1 :: cell_px, :] = place_marks()
+    return large
+
+
+@cache
+def place_marks() -> Picture:
+    """(252, 16, 3) uint8: what the last column of each cell holds. A wave takes 7 of a cell's 28 pixels."""
+    waves = np.arange(1, PLACE_WAVES + 1)
+    down, across = (np.cos(np.pi * waves * ((np.arange(count) + 0.5) / count)[:, None]) for count in CELLS)
+    marks = np.zeros((CELLS[0], PLACE_WAVES, CELLS[1], 3))
+    marks[..., 0], marks[..., 1] = across.T, down[:, :, None]
+    return np.rint(127.5 * (1 + marks)).astype(np.uint8).reshape(-1, *marks.shape[2:]).repeat(BLOCK_PX, axis=0)
 
 
 def diagnostic_image(rgb: Picture) -> Picture:

@@ -14,7 +14,16 @@ from analysis.mllm.frame_report import FrameReport
 from analysis.schema import Distortion
 from toolchain.errors import InputError
 from training.data.mllm_shards import Line, Shard, shard_path, write_shard
-from training.mllm_collate import NO_LOSS, TYPES, cell_targets, coverage, picture_targets, texts_to_batch
+from training.mllm_collate import (
+    NO_LOSS,
+    TYPES,
+    cell_targets,
+    coverage,
+    edge_waves,
+    picture_targets,
+    region_targets,
+    texts_to_batch,
+)
 from training.mllm_maps import draw_maps
 from training.mllm_model import processor
 from training.mllm_reader import compact_prompt_text
@@ -44,6 +53,17 @@ def test_cell_targets_reach_up_to_the_severity() -> None:
     assert cell_targets(REPORT).sum() == pytest.approx(9 * 8 * 2, abs=1e-3)
 
 
+def test_cells_of_a_region_know_its_edges_and_no_others_do() -> None:
+    assert region_targets(REPORT).any(axis=(2, 3)).sum() == 9 * 8
+    item = Distortion(type="noise", severity="minor", bbox_1000=(250, 0, 500, 333))
+    found = region_targets(REPORT.model_copy(update={"distortions": (item,)}))
+    assert found.any(axis=(2, 3)).sum() == 3 * 4 and found[:3, 4:8].any(axis=(2, 3)).all()
+    np.testing.assert_allclose(np.arccos(found[0, 4, :, 0]) / np.pi, [0.25, 0, 0.5, 0.333], atol=1e-3)
+    np.testing.assert_allclose(found[2, 7], edge_waves(item.bbox_1000))
+    everywhere = item.model_copy(update={"bbox_1000": (0, 0, 1000, 1000)})
+    assert not region_targets(REPORT.model_copy(update={"distortions": (everywhere,)})).any()
+
+
 def test_grades_are_steps() -> None:
     assert picture_targets(REPORT).tolist() == [1, 1, 1, 0, 1, 0]
 
@@ -62,7 +82,7 @@ def test_losses_lie_on_the_answer_and_its_end_alone() -> None:
 def test_simulated_maps_say_what_the_report_says() -> None:
     rng = np.random.default_rng(0)
     agree = []
-    for _ in range(200):
+    for _ in range(600):
         one = draw_maps(rng)
         true = cell_targets(one.report)[..., 0] > 0.5
         if true.any():

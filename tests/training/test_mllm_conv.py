@@ -117,7 +117,7 @@ def test_its_cells_are_read_into_answers(data: Path, trained: Path, tmp_path: Pa
 
 def test_the_cell_head_of_a_checkpoint_answers_as_the_net_does(data: Path, tmp_path: Path) -> None:
     sizes = CompactConfig(
-        hidden=64, layers=1, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=1, eye_heads=2
+        hidden=80, layers=1, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=1, eye_heads=2
     )
     model = tmp_path / "model"
     compact_model(sizes).save_pretrained(model)

@@ -31,7 +31,7 @@ from training.mllm_reader import compact_prompt_text  # noqa: E402
 from training.mllm_speed import speed_up  # noqa: E402
 
 PROMPT = family("compact").prompt().user
-SMALL = CompactConfig(hidden=64, layers=2, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=2, eye_heads=2)
+SMALL = CompactConfig(hidden=80, layers=2, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=2, eye_heads=2)
 ANSWER = "dr4 ct2 ; noise minor global ; blocks severe local p05 p10 p20 p30 ; key 1 ; qd"
 
 
@@ -123,6 +123,10 @@ def test_the_head_reads_what_it_writes_and_survives_its_file(folder: Path) -> No
     torch.testing.assert_close(head.cells(head.cell_tokens(logits)), logits, atol=1e-4, rtol=1e-4)
     grades = torch.randn(5, 6)
     torch.testing.assert_close(head.picture(head.picture_tokens(grades)), grades, atol=1e-4, rtol=1e-4)
+    waves = torch.randn(5, 4, 4)
+    both = head.cell_tokens(logits) + head.region_tokens(waves)
+    torch.testing.assert_close(head.regions(both), waves, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(head.cells(both), logits, atol=1e-4, rtol=1e-4)
 
 
 def test_a_damaged_head_is_an_input_error(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ ANSWERS = (
     "dr3 ct3 ; blocks severe local p05 p10 p20 p30 ; over minor global ; key 0 ; qa",
 )
 TINY = CompactConfig(
-    hidden=64, layers=2, heads=2, key_heads=1, inner=96, eye_hidden=48, eye_layers=2, eye_heads=2, eye_inner=64
+    hidden=80, layers=2, heads=2, key_heads=1, inner=96, eye_hidden=48, eye_layers=2, eye_heads=2, eye_inner=64
 )
 TEACHING = SftConfig(
     model=TINY,

@@ -23,7 +23,7 @@ from training.mllm_model import CompactConfig, processor  # noqa: E402
 from training.mllm_rows import Rows  # noqa: E402
 from training.sft_rows import row_maker  # noqa: E402
 
-TINY = CompactConfig(hidden=64, layers=1, heads=2, key_heads=1, inner=32, eye_hidden=32, eye_layers=1, eye_heads=2)
+TINY = CompactConfig(hidden=80, layers=1, heads=2, key_heads=1, inner=32, eye_hidden=32, eye_layers=1, eye_heads=2)
 RECIPES = Path(__file__).parents[2] / "configs" / "training"
 
 

@@ -18,7 +18,7 @@ from toolchain.errors import InputError, UsageError
 from training.mllm_model import CompactConfig, compact_model, processor
 
 COMPACT = family("compact")
-SMALL = CompactConfig(hidden=64, layers=2, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=2, eye_heads=2)
+SMALL = CompactConfig(hidden=80, layers=2, heads=2, key_heads=1, inner=64, eye_hidden=32, eye_layers=2, eye_heads=2)
 
 
 @pytest.fixture(scope="module")

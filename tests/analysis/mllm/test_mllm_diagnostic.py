@@ -60,6 +60,19 @@ def test_the_mosaic_shows_each_statistic_in_its_block() -> None:
     assert np.array_equal(mosaic(stored[None])[0], shown)
 
 
+def test_every_cell_says_where_it_is() -> None:
+    shown = mosaic(np.zeros((*CELLS, 48), np.uint8)).astype(float) / 127.5 - 1
+    seen = {}
+    for row in range(9):
+        for column in range(16):
+            mark = shown[28 * row : 28 * row + 28 : 7, 28 * column + 27]
+            waves = np.arange(1, 5)
+            np.testing.assert_allclose(mark[:, 0], np.cos(np.pi * waves * (column + 0.5) / 16), atol=0.005)
+            np.testing.assert_allclose(mark[:, 1], np.cos(np.pi * waves * (row + 0.5) / 9), atol=0.005)
+            seen[mark.tobytes()] = row, column
+    assert len(seen) == 144
+
+
 @pytest.mark.parametrize(
     ("damage", "statistic", "way"),
     [
