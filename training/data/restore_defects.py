@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, cast
 
 import av
 import cv2
@@ -20,6 +19,7 @@ Codes = NDArray[np.uint16]
 """Planar 4:2:0 packed as av's to_ndarray gives it: (3 H / 2, W), 10-bit limited-range codes."""
 
 Coder = Literal["libx264", "libx265", "mpeg4", "mpeg2video"]
+DECODERS: dict[Coder, str] = {"libx264": "h264", "libx265": "hevc", "mpeg4": "mpeg4", "mpeg2video": "mpeg2video"}
 RATE = Fraction(25)
 """Frames a second of what is coded."""
 _QUARTERS = np.array([0.25, 0.5, 0.25], dtype=np.float32)
@@ -149,22 +149,26 @@ class Coding:
 
     def apply(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Packed 4:2:0 8-bit frames -> the decoded ones, as many."""
-        coded = io.BytesIO()
-        with av.open(coded, "w", format="matroska") as container:
-            stream = container.add_stream(self.coder, rate=RATE, options=self._options(len(frames)))
-            stream.height, stream.width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
-            stream.pix_fmt = "yuv420p"
-            if self.coder in ("mpeg4", "mpeg2video"):
-                stream.codec_context.qmin = stream.codec_context.qmax = round(self.quality)
-                stream.codec_context.max_b_frames = 2
-            for index, codes in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(codes, "yuv420p")
-                frame.pts, frame.time_base = index, 1 / RATE
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        coded.seek(0)
-        with av.open(coded, "r") as container:
-            return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in container.decode(video=0)]
+        encoder = self._encoder(frames)
+        packets: list[av.Packet] = []
+        for index, codes in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(codes, "yuv420p")
+            frame.pts, frame.time_base = index, 1 / RATE
+            packets += encoder.encode(frame)
+        packets += encoder.encode()
+        decoder = cast(av.VideoCodecContext, av.CodecContext.create(DECODERS[self.coder], "r"))
+        decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+        return [frame.to_ndarray().astype(np.uint8, copy=False) for frame in decoded]
+
+    def _encoder(self, frames: Sequence[NDArray[np.uint8]]) -> av.VideoCodecContext:
+        encoder = cast(av.VideoCodecContext, av.CodecContext.create(self.coder, "w"))
+        encoder.height, encoder.width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
+        encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", RATE, 1 / RATE
+        encoder.options = self._options(len(frames))
+        if self.coder in ("mpeg4", "mpeg2video"):
+            encoder.qmin = encoder.qmax = round(self.quality)
+            encoder.max_b_frames = 2
+        return encoder
 
     def _options(self, frames: int) -> dict[str, str]:
         if self.coder == "libx264":
