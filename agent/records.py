@@ -63,6 +63,8 @@ def replay_command(job: JobSpec, model_id: str) -> list[str]:
     if job.analyser is not None:
         command += ["--engine", job.analyser.engine, "--engine-url", job.analyser.url]
         command += ["--engine-model", job.analyser.model] if job.analyser.model else []
+        command += ["--family", job.analyser.family] if job.analyser.family else []
+        command += ["--fallback", job.analyser.fallback]
     return command
 
 

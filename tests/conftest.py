@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from analysis.mllm.settings import AnalyserSettings
+from analysis.selection import profile
 from training.data.sample import SampleInfo, write_sample
+
+load_profile = profile.load_profile
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +34,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SDR2HDR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def measured_analyser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of tests ask no model unless the test is marked `model_analyser`: to load one takes each job 5 CPU-s."""
+    if request.node.get_closest_marker("model_analyser"):
+        return
+    monkeypatch.setattr(profile, "load_profile", _measuring)
+
+
+@cache
+def _measuring(name: str) -> profile.Profile:
+    return load_profile(name).model_copy(update={"analyser": AnalyserSettings(engine="signals")})
 
 
 @pytest.fixture(scope="session")

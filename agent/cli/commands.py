@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.engine_options import EngineModelOption, EngineOption, EngineUrlOption, chosen_analyser
+from agent.cli.engine_options import (
+    EngineModelOption,
+    EngineOption,
+    EngineUrlOption,
+    FallbackOption,
+    FamilyOption,
+    chosen_analyser,
+)
 from agent.cli.jobs import execute_job
 from agent.cli.render import json_events, write_line
 from agent.outputs import check_input, check_model, check_output, default_output
@@ -71,6 +78,8 @@ def process(
     engine: EngineOption = None,
     engine_model: EngineModelOption = None,
     engine_url: EngineUrlOption = None,
+    family: FamilyOption = None,
+    fallback: FallbackOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the pilot; write no video.")] = False,
     as_json: JsonOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
@@ -93,7 +102,9 @@ def process(
             peak_nits=peak_nits,
             mid_gain_ev=mid_gain,
             runtime=runtime.value if runtime else None,
-            analyser=chosen_analyser(profile, engine=engine, model=engine_model, url=engine_url),
+            analyser=chosen_analyser(
+                profile, engine=engine, model=engine_model, url=engine_url, family=family, fallback=fallback
+            ),
             on_reject=on_reject.value,
             overwrite=overwrite,
             stop_after="pilot" if dry_run else "commit",

@@ -38,6 +38,8 @@ def plan(
     engine: EngineOption = None,
     engine_model: EngineModelOption = None,
     engine_url: EngineUrlOption = None,
+    family: FamilyOption = None,
+    fallback: FallbackOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say what would be done to IN and why, with an estimate of the time; render nothing."""
@@ -51,7 +53,9 @@ def plan(
             model=model,
             peak_nits=peak_nits,
             mid_gain_ev=mid_gain,
-            analyser=chosen_analyser(profile, engine=engine, model=engine_model, url=engine_url),
+            analyser=chosen_analyser(
+                profile, engine=engine, model=engine_model, url=engine_url, family=family, fallback=fallback
+            ),
             stop_after="plan",
         )
         outcome = run_with_front_end(job, RunStore(), events)

@@ -155,12 +155,13 @@ def test_serve_mllm_prints_one_line_and_needs_a_model(capsys: pytest.CaptureFixt
 def test_a_jobs_manifest_and_decision_say_who_analysed_and_why(sample_clip: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     command = ["process", str(sample_clip), "-o", str(output), "--profile", "fast", "--model", "direct203"]
-    assert main([*command, "--engine", "vllm", "--engine-url", NOWHERE]) == 0
+    asked = ["--engine", "vllm", "--engine-url", NOWHERE, "--family", "qwen3_vl", "--fallback", "signals"]
+    assert main([*command, *asked]) == 0
     manifest = json.loads((tmp_path / "out.mp4.manifest.json").read_text())
     assert (manifest["analyser"]["engine"], manifest["analyser"]["analyser"]) == ("signals", "rules-1")
     assert "no answer from" in manifest["analyser"]["fell_back"]
     assert any("no answer from" in warning for warning in manifest["warnings"])
-    assert manifest["replay"][-4:] == ["--engine", "vllm", "--engine-url", NOWHERE]
+    assert manifest["replay"][-8:] == asked
     decision = DecisionRecord.model_validate_json(RunStore().decisions.read_text())
     assert (decision.analyser, decision.prompt_hash) == ("rules-1", "")
     assert decision.analyser_fell_back == manifest["analyser"]["fell_back"]
