@@ -12,18 +12,19 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from analysis.mllm.analyser import Answer
+from analysis.mllm.diagnostic import CELLS
 from toolchain.errors import UsageError
 from toolchain.events import Emit, ignore
 from toolchain.files import sha256_file, write_atomic
 from training.answers import write_answers
 from training.data.mllm_shards import Line, read_shard, shards
-from training.mllm_cells import ReadOut, fit_read_out, load_read_out, read_report
+from training.mllm_cells import Described, ReadOut, fit_read_out, load_read_out, read_report
 from training.mllm_checkpoint import fingerprint, load_model, quickened
-from training.mllm_conv import WEIGHTS, load_net
+from training.mllm_collate import TOKENS
+from training.mllm_conv import WEIGHTS, Told, load_net
 from training.mllm_eye import eye_tokens, head_logits
 from training.mllm_model import CellHead
 
@@ -31,7 +32,6 @@ READ_OUT = "read_out.json"
 FITTED_ON = "validation"
 BATCH = 32
 Codes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 class DenseModel(Protocol):
@@ -40,8 +40,8 @@ class DenseModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def logits(self, pictures: Codes, statistics: Codes) -> tuple[Tensor, Tensor]:
-        """(n, 140, 224, 3) and (n, 9, 16, 48) -> logits (n, 9, 16, types, severities) and (n, 6)."""
+    def tell(self, pictures: Codes, statistics: Codes) -> Told:
+        """What it says of (n, 140, 224, 3) and (n, 9, 16, 48)."""
         ...
 
 
@@ -52,7 +52,7 @@ class ConvModel:
         self._net = load_net(folder / WEIGHTS)
         self.name = f"conv:{sha256_file(folder / WEIGHTS)[:12]}"
 
-    def logits(self, pictures: Codes, statistics: Codes) -> tuple[Tensor, Tensor]:
+    def tell(self, pictures: Codes, statistics: Codes) -> Told:
         return self._net(torch.from_numpy(pictures), torch.from_numpy(statistics))
 
 
@@ -64,8 +64,10 @@ class HeadModel:
         self._model = cast(Qwen2_5_VLForConditionalGeneration, quickened(load_model(folder), "compact").eval())
         self.name = f"cells:{fingerprint(self._model.model.visual)[:12]}"
 
-    def logits(self, pictures: Codes, statistics: Codes) -> tuple[Tensor, Tensor]:
-        return head_logits(self._head, eye_tokens(self._model, pictures, statistics))
+    def tell(self, pictures: Codes, statistics: Codes) -> Told:
+        tokens = eye_tokens(self._model, pictures, statistics)
+        regions = self._head.regions(tokens[:, TOKENS[0] :]).unflatten(1, CELLS)
+        return Told(*head_logits(self._head, tokens), regions)
 
 
 def dense_model(folder: Path) -> DenseModel:
@@ -91,27 +93,25 @@ def answer_cells(
         raise UsageError(f"{path} was fitted to {found.model}, not to {model.name}: name another with --read-out")
 
     def read(lines: Path) -> list[tuple[Line, Answer]]:
-        cells, grades, of = _described(model, lines)
-        reports = (read_report(*frame, found) for frame in zip(cells, grades, strict=True))
-        return [(line, Answer(report)) for line, report in zip(of, reports, strict=True)]
+        return [(line, Answer(read_report(frame, found))) for line, frame in _described(model, lines)]
 
     return write_answers(read, model.name, data, split, out, emit, {"read_out": sha256_file(path)[:12]})
 
 
 def fit(model: DenseModel, data: Path) -> ReadOut:
     """The read-out that suits the model best on the set's validation split."""
-    cells, _, lines = zip(*(_described(model, path) for path in shards(data, FITTED_ON)), strict=True)
-    return fit_read_out(np.concatenate(cells), [line.report for some in lines for line in some], model.name)
+    seen = [pair for path in shards(data, FITTED_ON) for pair in _described(model, path)]
+    return fit_read_out([frame for _, frame in seen], [line.report for line, _ in seen], model.name)
 
 
-def _described(model: DenseModel, lines: Path) -> tuple[Floats, Floats, list[Line]]:
-    """A shard's probabilities of cells and grades, and its lines."""
+def _described(model: DenseModel, lines: Path) -> list[tuple[Line, Described]]:
+    """A shard's lines with what the model says of their frames."""
     shard = read_shard(lines)
-    cells, grades = [], []
+    found: list[Described] = []
     with torch.inference_mode():
         for first in range(0, len(shard.lines), BATCH):
             some = slice(first, first + BATCH)
-            found = model.logits(shard.picture[some], shard.statistics[some])
-            for kept, part in zip((cells, grades), found, strict=True):
-                kept.append(part.sigmoid().numpy())
-    return np.concatenate(cells), np.concatenate(grades), shard.lines
+            told = model.tell(shard.picture[some], shard.statistics[some])
+            parts = (told.cells.sigmoid().numpy(), told.grades.sigmoid().numpy(), told.regions.numpy())
+            found += [Described(*frame) for frame in zip(*parts, strict=True)]
+    return list(zip(shard.lines, found, strict=True))

@@ -1,7 +1,7 @@
-"""From cell probabilities to a report: no language model, only thresholds that the validation split has chosen.
+"""From what cells say to a report: no language model, only thresholds that the validation split has chosen.
 
-A type's cells above its threshold form regions. The cells at a region's rim say how far it reaches into them: a cell
-of which a fourth is damaged is told apart by a fourth of the probability that a wholly damaged one has.
+A type's cells above its threshold form regions. Where one ends, its cells say themselves, or those at its rim show: a
+cell of which a fourth is damaged is told apart by a fourth of the probability that a wholly damaged one has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from training.data.distortions import SEVERITY, permitted
 from training.data.distortions_layout import Damage
 from training.data.distortions_regions import area_share
 from training.data.distortions_score import report
+from training.mllm_collate import edge_waves
 
 TYPES = tuple(TYPE_WORDS)
 LEAST_SHARE = 0.01
@@ -35,8 +36,12 @@ STRENGTHS = (2, 3, 4)
 EVEN = 0.5
 THRESHOLDS = (0.9, 0.8, 0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
 """What is tried for each type, the strictest first."""
-CHANGES = (("whole_share", 0.55), ("whole_share", 0.4), ("full", 0.8), ("full", 0.6))
+CHANGES = (("edges_told", True), ("whole_share", 0.55), ("whole_share", 0.4), ("full", 0.8), ("full", 0.6))
 """What else of a read-out is tried, one after another."""
+
+_EDGES = np.linspace(0, 1000, 101)
+_WAVES = edge_waves(_EDGES.tolist())
+_WAVES /= np.linalg.norm(_WAVES, axis=1, keepdims=True)
 
 Floats = NDArray[np.float32]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -51,6 +56,7 @@ class ReadOut(BaseModel):
     thresholds: dict[DistortionType, Share] = Field(description="probability at which a cell is damaged, by type")
     full: Share = Field(default=1.0, description="probability that speaks of a wholly damaged cell, or less if none")
     whole_share: Share = Field(default=GLOBAL_SHARE, description="damaged cells of the frame that make all of it so")
+    edges_told: bool = Field(default=False, description="a region ends where its cells say, not where they fade")
 
     @field_validator("thresholds")
     @classmethod
@@ -75,6 +81,16 @@ def load_read_out(path: Path) -> ReadOut:
 
 
 @dataclass(frozen=True)
+class Described:
+    """A frame in a network's words: probabilities of cells (9, 16, types, severities) and of grades (6,), and the
+    edges of the region that each cell lies in (9, 16, 4, waves), as `training.mllm_collate` defines them."""
+
+    cells: Floats
+    grades: Floats
+    regions: Floats
+
+
+@dataclass(frozen=True)
 class Region:
     """One distortion as its cells tell it; `sureness` is their mean probability."""
 
@@ -87,37 +103,39 @@ class Region:
         return Distortion(type=kind, severity=SEVERITY[strength - 1], bbox_1000=box)
 
 
-def read_report(cells: Floats, grades: Floats, read_out: ReadOut) -> FrameReport:
-    """Probabilities of cells (9, 16, types, severities) and of grades (6,) -> the report they speak of.
+def read_report(told: Described, read_out: ReadOut) -> FrameReport:
+    """The report that a description speaks of.
 
     Of two types that cannot be told apart where they lie over one another, the surer one is meant. Key distortion,
     score and level follow from the distortions as they do in the training data.
     """
-    found: list[Region] = []
-    for place, kind in enumerate(TYPES):
-        threshold = read_out.thresholds[kind]
-        found += regions(cells[:, :, place], kind, threshold, read_out.full, read_out.whole_share)
+    found = [region for kind in TYPES for region in regions(told, kind, read_out.thresholds[kind], read_out)]
     kept = _agreeing(sorted(found, key=lambda region: -region.sureness))[:MAX_CODED]
     steps = len(GRADES) - 1
-    dynamic_range, contrast = ((part > EVEN).sum() for part in (grades[:steps], grades[steps:]))
+    dynamic_range, contrast = ((part > EVEN).sum() for part in (told.grades[:steps], told.grades[steps:]))
     return report([region.damage for region in kept], GRADES[dynamic_range], CONTRASTS[contrast])
 
 
-def regions(
-    cells: Floats, kind: DistortionType, threshold: float, full: float, whole_share: float
-) -> Iterator[Region]:
-    """The regions of one type, from its probabilities (9, 16, severities)."""
+def regions(told: Described, kind: DistortionType, threshold: float, read_out: ReadOut) -> Iterator[Region]:
+    """The regions of one type, at another threshold than the read-out's perhaps."""
+    cells = told.cells[:, :, TYPES.index(kind)]
     damaged = cells[..., 0] >= threshold
-    if damaged.mean() >= whole_share:
+    if damaged.mean() >= read_out.whole_share:
         yield _region(cells[damaged], kind, WHOLE)
         return
     count, places, frames, _ = cv2.connectedComponentsWithStats(damaged.astype(np.uint8), connectivity=4)
     for index in range(1, count):
         own = places == index
-        others = damaged & ~own
-        box = _box(np.where(others, 0, cells[..., 0]), frames[index], full)
+        likely = np.where(damaged & ~own, 0, cells[..., 0])
+        box = _told_box(told.regions[own]) if read_out.edges_told else _box(likely, frames[index], read_out.full)
         if area_share(box) >= LEAST_SHARE:
             yield _region(cells[own], kind, WHOLE if area_share(box) > GLOBAL_SHARE else box)
+
+
+def _told_box(said: Floats) -> Box:
+    """The box that cells (n, 4, waves) agree on: each edge where its waves fit best, however faint they are."""
+    x0, y0, x1, y1 = (int(_EDGES[place]) for place in (said.sum(0) @ _WAVES.T).argmax(1))
+    return grid_box((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
 
 
 def _region(inside: Floats, kind: DistortionType, box: Box) -> Region:
@@ -183,19 +201,19 @@ class _Counts:
     true: int
 
 
-def fit_read_out(cells: Floats, reports: Sequence[FrameReport], model: str = "") -> ReadOut:
-    """The read-out of the highest detection F1 on frames (n, 9, 16, types, severities) of the *validation* split."""
-    best, highest = _fitted(cells, reports, ReadOut.even().model_copy(update={"model": model}))
+def fit_read_out(frames: Sequence[Described], reports: Sequence[FrameReport], model: str = "") -> ReadOut:
+    """The read-out of the highest detection F1 on frames of the *validation* split."""
+    best, highest = _fitted(frames, reports, ReadOut.even().model_copy(update={"model": model}))
     for change in CHANGES:
-        tried, f1 = _fitted(cells, reports, best.model_copy(update=dict([change])))
+        tried, f1 = _fitted(frames, reports, best.model_copy(update=dict([change])))
         if f1 > highest:
             best, highest = tried, f1
     return best
 
 
-def _fitted(cells: Floats, reports: Sequence[FrameReport], start: ReadOut) -> tuple[ReadOut, float]:
+def _fitted(frames: Sequence[Described], reports: Sequence[FrameReport], start: ReadOut) -> tuple[ReadOut, float]:
     """`start` with the best thresholds, and the F1 they give."""
-    counts = _count(cells, reports, start.full, start.whole_share)
+    counts = _count(frames, reports, start)
     chosen, f1 = _best_thresholds(counts)
     thresholds = {kind: THRESHOLDS[place] for kind, place in zip(TYPES, chosen, strict=True)}
     return start.model_copy(update={"thresholds": thresholds}), f1
@@ -216,15 +234,15 @@ def _best_thresholds(counts: _Counts) -> tuple[list[int], float]:
         f1 = now
 
 
-def _count(cells: Floats, reports: Sequence[FrameReport], full: float, whole_share: float) -> _Counts:
+def _count(frames: Sequence[Described], reports: Sequence[FrameReport], read_out: ReadOut) -> _Counts:
     found, hits = (np.zeros((len(TYPES), len(THRESHOLDS)), np.int64) for _ in range(2))
-    for frame, truth in zip(cells, reports, strict=True):
+    for frame, truth in zip(frames, reports, strict=True):
         for place, kind in enumerate(TYPES):
             true = [item for item in truth.distortions if item.type == kind]
+            surest = frame.cells[:, :, place, 0].max()
             for step, threshold in enumerate(THRESHOLDS):
-                if frame[:, :, place, 0].max() < threshold:
-                    continue
-                told = [one.distortion for one in regions(frame[:, :, place], kind, threshold, full, whole_share)]
-                found[place, step] += len(told)
-                hits[place, step] += len(matches(told, true))
+                if surest >= threshold:
+                    said = [region.distortion for region in regions(frame, kind, threshold, read_out)]
+                    found[place, step] += len(said)
+                    hits[place, step] += len(matches(said, true))
     return _Counts(found, hits, sum(len(truth.distortions) for truth in reports))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from toolchain.errors import InputError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training.learner import Learner, Loss
 from training.mllm_dense import Said, SampleData, Samples, dense_figures, dense_losses
+from training.mllm_model import REGION_OUTPUTS, REGION_WAVES
 from training.plots import plot_lines
 from training.recipe import load_recipe
 
@@ -80,6 +81,14 @@ class Block(nn.Module):
         return maps + self.body(maps)
 
 
+class Told(NamedTuple):
+    """Logits of cells (n, 9, 16, types, severities) and of grades (n, 6), and regions' edges (n, 9, 16, 4, waves)."""
+
+    cells: Tensor
+    grades: Tensor
+    regions: Tensor
+
+
 class ConvNet(nn.Module):
     """Statistics and the shrunk picture, halved four times, on one grid; then residual blocks."""
 
@@ -97,18 +106,23 @@ class ConvNet(nn.Module):
         self.blocks = nn.Sequential(*(Block(config.width, config.dropout) for _ in range(config.blocks)))
         self.last = nn.Sequential(nn.BatchNorm2d(config.width), nn.GELU())
         self.cells = nn.Conv2d(config.width, len(TYPE_WORDS) * len(SEVERITIES), 1)
+        self.regions = nn.Conv2d(config.width, REGION_OUTPUTS, 1)
         self.grades = nn.Linear(config.width, len(GRADES) - 1 + len(CONTRASTS) - 1)
         with torch.no_grad():
             cast(Tensor, self.cells.bias).fill_(DOUBT)
 
-    def forward(self, pictures: Tensor, statistics: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes (n, 140, 224, 3) and (n, 9, 16, 48) -> logits (n, 9, 16, types, severities) and (n, 6)."""
+    def forward(self, pictures: Tensor, statistics: Tensor) -> Told:
+        """Codes (n, 140, 224, 3) and (n, 9, 16, 48)."""
         shown, measured = (codes.permute(0, 3, 1, 2).float() / 127.5 - 1 for codes in (pictures, statistics))
         rows, columns = (cells * 2**HALVINGS for cells in CELLS)
         shown = functional.interpolate(shown, (rows, columns), mode="bilinear", align_corners=False)
         maps = self.last(self.blocks(self.stem(torch.cat([self.shrunk(shown), measured], 1))))
-        cells = self.cells(maps).permute(0, 2, 3, 1).unflatten(-1, (len(TYPE_WORDS), len(SEVERITIES)))
-        return cells.float(), self.grades(maps.mean((2, 3))).float()
+        cells, regions = (head(maps).permute(0, 2, 3, 1).float() for head in (self.cells, self.regions))
+        return Told(
+            cells.unflatten(-1, (len(TYPE_WORDS), len(SEVERITIES))),
+            self.grades(maps.mean((2, 3))).float(),
+            regions.unflatten(-1, (4, REGION_WAVES)),
+        )
 
 
 def save_net(net: ConvNet, config: ConvConfig, path: Path) -> None:
@@ -147,7 +161,7 @@ def train(config: ConvConfig, data: Path, out: Path, emit: Emit = ignore) -> Pat
     held_out = samples.held_out()
     state = Learner(config, ConvNet(config), out / "checkpoint.pt")
     while state.step < config.steps:
-        parts = state.learn(lambda net: _loss(config, net, samples.batch(state.step)))
+        parts = state.learn(lambda net: _lesson(config, net, samples.batch(state.step)))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
             _record(out / "metrics.jsonl", {"step": state.step, **parts, **_judge(config, state.average, held_out)})
@@ -160,22 +174,28 @@ def train(config: ConvConfig, data: Path, out: Path, emit: Emit = ignore) -> Pat
     return out / WEIGHTS
 
 
-def _say(config: ConvConfig, net: ConvNet, batch: Samples) -> Said:
-    pictures, statistics = torch.from_numpy(batch.pictures), torch.from_numpy(batch.statistics)
+def _tell(config: ConvConfig, net: ConvNet, batch: Samples) -> Told:
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-        cells, grades = net(pictures, statistics)
-    return Said(cells, grades, batch.cells, batch.grades)
+        return net(torch.from_numpy(batch.pictures), torch.from_numpy(batch.statistics))
 
 
-def _loss(config: ConvConfig, net: ConvNet, batch: Samples) -> Loss:
-    cell, grade = dense_losses(_say(config, net, batch))
-    return cell + grade, {"cell": float(cell.detach()), "grade": float(grade.detach())}
+def _lesson(config: ConvConfig, net: ConvNet, batch: Samples) -> Loss:
+    return _loss(_tell(config, net, batch), batch)
+
+
+def _loss(told: Told, batch: Samples) -> Loss:
+    """As the eye's: cross-entropy against the soft targets, and the squared error of a cell's edges."""
+    cell, grade = dense_losses(Said(told.cells, told.grades, batch.cells, batch.grades))
+    region = functional.mse_loss(told.regions, batch.regions) * REGION_OUTPUTS
+    parts = {"cell": cell, "grade": grade, "region": region}
+    return cell + grade + region, {name: float(part.detach()) for name, part in parts.items()}
 
 
 @torch.no_grad()
 def _judge(config: ConvConfig, net: ConvNet, batches: list[Samples]) -> dict[str, float]:
-    said = [_say(config, net, batch) for batch in batches]
-    return {"held_out_loss": float(np.mean([float(sum(dense_losses(one))) for one in said])), **dense_figures(said)}
+    told = [(_tell(config, net, batch), batch) for batch in batches]
+    said = [Said(one.cells, one.grades, batch.cells, batch.grades) for one, batch in told]
+    return {"held_out_loss": float(np.mean([float(_loss(*one)[0]) for one in told])), **dense_figures(said)}
 
 
 def _record(path: Path, values: dict[str, float]) -> None:

@@ -31,8 +31,8 @@ ANSWERS = (
     "dr3 ct3 ; blocks severe local p05 p10 p30 p40 ; key 0 ; qc",
 )
 RECIPE = ConvConfig(
-    width=16, shrunk_width=8, blocks=1, dropout=0.0, steps=60, batch=6, learning_rate=2e-2, average=0.9,
-    bf16=False, validate_every=30, checkpoint_every=30,
+    width=16, shrunk_width=8, blocks=1, dropout=0.0, steps=90, batch=6, learning_rate=2e-2, average=0.9,
+    bf16=False, validate_every=45, checkpoint_every=30,
 )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_the_recipe_that_ships_is_of_about_a_million_parameters() -> None:
 
 def test_it_learns_and_leaves_metrics_and_their_plot(trained: Path) -> None:
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [30, 60]
+    assert [row["step"] for row in rows] == [45, 90]
     assert rows[-1]["held_out_loss"] < 0.5 * rows[0]["held_out_loss"]
     assert rows[-1]["cell_f1"] > 0.9
     assert (trained / "metrics.png").read_bytes().startswith(b"\x89PNG")
@@ -86,7 +86,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(data: Path, trained: Path, t
         pass
 
     def kill(event: Event) -> None:
-        if isinstance(event, Progress) and event.done == 40:
+        if isinstance(event, Progress) and event.done == 70:
             raise Killed
 
     with pytest.raises(Killed):
@@ -125,8 +125,8 @@ def test_the_cell_head_of_a_checkpoint_answers_as_the_net_does(data: Path, tmp_p
     CellHead(sizes.hidden).save(model)
     found = dense_model(model)
     assert isinstance(found, HeadModel)
-    cells, grades = found.logits(np.zeros((2, 140, 224, 3), np.uint8), np.zeros((2, 9, 16, 48), np.uint8))
-    assert cells.shape == (2, 9, 16, len(code.TYPE_WORDS), 3) and grades.shape == (2, 6)
+    told = found.tell(np.zeros((2, 140, 224, 3), np.uint8), np.zeros((2, 9, 16, 48), np.uint8))
+    assert [tuple(part.shape) for part in told] == [(2, 9, 16, len(code.TYPE_WORDS), 3), (2, 6), (2, 9, 16, 4, 4)]
     out = tmp_path / "out"
     asked = ["train", "answer", "--engine", "cells", "--model", str(model), "--data", str(data), "--out", str(out)]
     assert main(asked) == 0
