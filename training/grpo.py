@@ -90,6 +90,7 @@ class GrpoConfig(BaseModel):
     precision: Literal["fp32", "mixed", "bf16"] = Field(
         default="fp32", description="mixed: float32 weights, computing in bfloat16; bf16: both"
     )
+    export_bf16: bool = Field(default=False, description="write the weights at half the size")
     lora: LoraSettings | None = None
     vllm: Vllm | None = Field(default=None, description="without it answers are drawn by transformers")
     recompute: bool = Field(default=False, description="activations in the backward pass, to save memory")
@@ -285,7 +286,8 @@ def train(
 def _finish(config: GrpoConfig, trainer: Trainer, model: Path, out: Path, told: dict[str, Any]) -> None:
     """Export, plots, manifest."""
     processor = load_processor(model, config.family)  # as it was: using one leaves marks in it
-    made = export(trainer.accelerator.unwrap_model(trainer.model), processor, out / "model", model)
+    kind = torch.bfloat16 if config.export_bf16 else None
+    made = export(trainer.accelerator.unwrap_model(trainer.model), processor, out / "model", model, kind)
     plot_metrics(out)
     rows = logged(out / METRICS)
     write_manifest(out / MANIFEST, {**told, "model": made, "last": rows[-1] if rows else None})

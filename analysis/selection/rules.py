@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from analysis.report import DISTORTION_OF, SEVERITY
 from analysis.schema import Analysis, Candidate, DistortionType, Plan, RestoreStep, Severity
 from analysis.selection.profile import Profile
 from toolchain.errors import UsageError
@@ -285,9 +286,9 @@ def _restore_steps(analysis: Analysis, by_id: Mapping[str, ModelSpec]) -> tuple[
     signals = analysis.pooled_signals
     blocks = f"block grid {signals.blockiness:.1f} times the picture beside it"
     noise = f"noise of {signals.noise_sigma:.1f} 8-bit codes"
-    sigma = {"sigma": signals.noise_sigma}
+    sigma = {"sigma": _no_less_than_seen(analysis, "noise_sigma")}
     if "codec-clean" in by_id and _at_least_moderate(analysis, "blocking_artifacts", "noise"):
-        found = sigma | {"compression": float(compression_strength(signals.blockiness))}
+        found = sigma | {"compression": float(compression_strength(_no_less_than_seen(analysis, "blockiness")))}
         steps = [("codec-clean", found, f"{blocks}, {noise}")]
     else:
         filters: tuple[tuple[str, DistortionType, dict[str, float], str], ...] = (
@@ -304,12 +305,22 @@ def _restore_steps(analysis: Analysis, by_id: Mapping[str, ModelSpec]) -> tuple[
     # Sharpening lifts every other defect too, so it is kept for a picture that is severely soft and nothing else.
     sharpener = next((model_id for model_id in ("clarity", "sharpen") if model_id in by_id), None)
     if not steps and sharpener and _severity(analysis, "low_clarity") == "severe":
-        softness = {"softness": float(softness_strength(signals.blur))}
+        softness = {"softness": float(softness_strength(_no_less_than_seen(analysis, "blur")))}
         steps.append((sharpener, softness, f"blur of {signals.blur:.2f} and no other defect"))
     return tuple(
         RestoreStep(model_id=model_id, parameters=_allowed(by_id[model_id], parameters), reason=reason)
         for model_id, parameters, reason in steps
     )
+
+
+def _no_less_than_seen(analysis: Analysis, signal: str) -> float:
+    """A measured amount, or the least that has the severity which the report gives its distortion.
+
+    A model may see a defect that the measurement misses, as a coder's blocks whose grid was smoothed away.
+    """
+    measured = float(getattr(analysis.pooled_signals, signal))
+    seen = _severity(analysis, dict(DISTORTION_OF)[signal])
+    return measured if seen is None else max(measured, SEVERITY[signal][get_args(Severity).index(seen)])
 
 
 def _allowed(spec: ModelSpec, parameters: dict[str, float]) -> dict[str, float]:

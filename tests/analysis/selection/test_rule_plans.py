@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.report import build_report
-from analysis.schema import Analysis, ShotAnalysis, Signals
+from analysis.schema import Analysis, Distortion, ShotAnalysis, Signals
 from analysis.selection.features import FEATURES_VERSION, features
 from analysis.selection.profile import load_profile
 from analysis.selection.rules import DO_NOTHING, EXPLORE_EPSILON, make_plan
@@ -141,6 +141,14 @@ def test_the_network_is_told_how_much_a_picture_is_compressed():
         make_plan(analysis(blockiness=value), SPECS, BEST).restore[0].parameters["compression"] for value in (2.6, 4)
     ]
     assert 0.9 < told[0] < told[1] <= 1
+
+
+def test_what_a_model_sees_and_the_measurement_misses_is_cleaned_no_less_than_it_says():
+    quiet = analysis(noise_sigma=0.5)
+    seen = Distortion(type="noise", severity="severe", bbox_1000=(0, 0, 1000, 1000))
+    pooled = quiet.pooled.model_copy(update={"distortions": (seen,)})
+    plan = make_plan(quiet.model_copy(update={"pooled": pooled}), SPECS, BALANCED)
+    assert [(step.model_id, step.parameters) for step in plan.restore] == [("denoise", {"sigma": 4.0})]
 
 
 def test_denoise_is_told_the_measured_sigma_within_its_range():
