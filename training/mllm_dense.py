@@ -5,7 +5,7 @@ The eye of the compact model and the plain convolutional net share it, so that o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from torch.nn import functional
 from analysis.mllm.code import TYPE_WORDS
 from training.data.mllm_augment import mirrored
 from training.mllm_collate import cell_targets, picture_targets, region_targets
+from training.mllm_paste import Pasting, Sample
 from training.mllm_rows import Rows
 
 
@@ -45,29 +46,33 @@ class Said(NamedTuple):
 
 
 class SampleData:
-    """Batches of real samples."""
+    """Batches of real samples; `pasted` of them have their regions from other samples (`training.mllm_paste`)."""
 
-    def __init__(self, folder: Path, batch: int, seed: int, validate_most: int):
+    def __init__(self, folder: Path, batch: int, seed: int, validate_most: int, pasted: float = 0.0):
         self._train, self._held = Rows(folder, "train"), Rows(folder, "validation", validate_most)
         self._batch, self._seed = batch, seed
+        self._pasting, self._pasted = Pasting(self._train), round(pasted * batch)
 
     def batch(self, step: int) -> Samples:
         """The step's samples, every second one mirrored; the same for the same step."""
         rng = np.random.default_rng([self._seed, step])
-        places = rng.integers(len(self._train), size=self._batch)
-        return load(self._train, places, rng.random(self._batch) < 0.5)
+        pasted = self._pasted if self._pasting else 0
+        samples = [stored(self._train, place) for place in rng.integers(len(self._train), size=self._batch - pasted)]
+        samples += [self._pasting.draw(rng) for _ in range(pasted)]
+        return joined([mirrored(*sample) if rng.random() < 0.5 else sample for sample in samples])
 
     def held_out(self) -> list[Samples]:
         """The validation samples in batches."""
-        places = np.arange(len(self._held))
-        return [load(self._held, places[i : i + self._batch]) for i in range(0, len(places), self._batch)]
+        samples = [stored(self._held, place) for place in range(len(self._held))]
+        return [joined(samples[i : i + self._batch]) for i in range(0, len(samples), self._batch)]
 
 
-def load(rows: Rows, places: NDArray[np.integer], turned: NDArray[np.bool_] | None = None) -> Samples:
-    """Samples with their targets; those `turned` mirrored left to right."""
-    samples = [(rows.picture(place), rows.statistics(place), rows.line(place).report) for place in places.tolist()]
-    if turned is not None:
-        samples = [mirrored(*sample) if flip else sample for sample, flip in zip(samples, turned, strict=True)]
+def stored(rows: Rows, place: int) -> Sample:
+    return rows.picture(place), rows.statistics(place), rows.line(place).report
+
+
+def joined(samples: Sequence[Sample]) -> Samples:
+    """Samples with their targets."""
     reports = [report for _, _, report in samples]
     pictures, statistics = (np.stack(part) for part in list(zip(*samples, strict=True))[:2])
     makers = (cell_targets, picture_targets, region_targets)

@@ -38,6 +38,7 @@ class PretrainConfig(BaseModel):
     model: CompactConfig = CompactConfig()
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=0)
+    pasted: float = Field(default=0.0, ge=0, lt=1, description="of a batch: samples with regions of others; eye only")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     average: float = Field(default=0.998, ge=0, lt=1)
@@ -99,7 +100,7 @@ def train(config: PretrainConfig, data: Path | None, out: Path, emit: Emit = ign
 class _EyeLesson:
     def __init__(self, config: PretrainConfig, data: Path):
         self._config = config
-        self._data = SampleData(data, config.batch, config.seed, config.validate_most)
+        self._data = SampleData(data, config.batch, config.seed, config.validate_most, config.pasted)
         self._held_out = self._data.held_out()
 
     def loss(self, half: Half, step: int) -> Loss:

@@ -36,7 +36,7 @@ from training.mllm_rows import Rows
 from training.mllm_speed import speed_up
 from training.plots import plot_lines
 from training.recipe import load_recipe
-from training.sft_rows import dataset, rounds, row_maker
+from training.sft_rows import dataset, rounds, row_maker, train_places
 
 # Configuration
 
@@ -52,6 +52,7 @@ class SftConfig(BaseModel):
     model: CompactConfig = CompactConfig()
     merged: bool = Field(default=True, description="all questions of a picture in one prompt, else one each")
     mirror: bool = Field(default=True, description="every sample a second time, mirrored left to right")
+    pasted: int = Field(default=0, ge=0, description="rounds of samples with regions of others; compact model only")
     diagnostics: bool = Field(default=True, description="false: the diagnostic picture is blank, for the ablation")
     wordings: int = Field(default=1, gt=0, description="ways of asking that are drawn from")
     freeze_eye: bool = False
@@ -147,11 +148,8 @@ def train(config: SftConfig, data: Path, out: Path, emit: Emit = ignore) -> Path
     emit(StepStarted(step=config.name))
     model, made = _begin(config)
     rows = {split: Rows(data, split, most) for split, most in (("train", None), ("validation", config.validate_most))}
-    sides = {"train": 2 if config.mirror else 1, "validation": 1}
-    sets = {
-        split: dataset(sides[split] * rounds(config) * len(part), row_maker(part, config, made))
-        for split, part in rows.items()
-    }
+    places = {"train": train_places(rows["train"], config), "validation": rounds(config) * len(rows["validation"])}
+    sets = {split: dataset(places[split], row_maker(part, config, made)) for split, part in rows.items()}
     log = out / "metrics.jsonl"
     trainer = _trainer(config, model, made, sets, out)
     trainer.remove_callback(PrinterCallback)  # stdout is for results

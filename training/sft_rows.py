@@ -17,6 +17,7 @@ from analysis.mllm.frame_report import FrameReport
 from analysis.mllm.processor import Qwen2_5_VLProcessor
 from analysis.mllm.prompts import QUESTIONS, Question
 from training.data.mllm_augment import mirrored
+from training.mllm_paste import Pasting
 from training.mllm_reader import compact_prompt_text
 from training.mllm_rows import Rows
 
@@ -28,6 +29,10 @@ class Asking(Protocol):
     def family(self) -> str: ...
     @property
     def merged(self) -> bool: ...
+    @property
+    def mirror(self) -> bool: ...
+    @property
+    def pasted(self) -> int: ...
     @property
     def diagnostics(self) -> bool: ...
     @property
@@ -49,13 +54,18 @@ class Drawn:
         return self.picture.shape[1], self.picture.shape[0]
 
 
-def draw(rows: Rows, config: Asking, place: int) -> Drawn:
-    """Places run over the samples, then over the questions if each is asked alone, then over the mirrored samples."""
+def draw(rows: Rows, config: Asking, place: int, pasting: Pasting | None = None) -> Drawn:
+    """Places run over the samples, then over the questions if each is asked alone, then over the mirrored samples.
+
+    Those after them, as many rounds as `pasted` says, have regions of other samples.
+    """
     sample, turn = place % len(rows), place // len(rows)
     asked = QUESTIONS if config.merged else (QUESTIONS[(turn + sample) % len(QUESTIONS)],)
     picture = rows.shown(sample, family(config.family))
     stored, report = rows.statistics(sample), rows.line(sample).report
-    if turn >= rounds(config):
+    if pasting and turn >= rounds(config) * (1 + config.mirror):
+        picture, stored, report = pasting.draw(np.random.default_rng(place))
+    elif turn >= rounds(config):
         picture, stored, report = mirrored(picture, stored, report)
     return Drawn(report, picture, stored if config.diagnostics else np.zeros_like(stored), asked)
 
@@ -64,11 +74,17 @@ def rounds(config: Asking) -> int:
     return 1 if config.merged else len(QUESTIONS)
 
 
+def train_places(rows: Rows, config: Asking) -> int:
+    """How many places the training rows have."""
+    return len(rows) * rounds(config) * (1 + config.mirror + config.pasted)
+
+
 def row_maker(rows: Rows, config: Asking, made: Any) -> Callable[[int], dict[str, Any]]:
     """What a place of the data set holds: `prompt`, `completion`, `images`, and the report for the cell head."""
     asked = family(config.family)
     if asked.name == "compact":
-        return lambda place: _compact_row(draw(rows, config, place), asked, made)
+        pasting = Pasting(rows) if config.pasted else None
+        return lambda place: _compact_row(draw(rows, config, place, pasting), asked, made)
     return lambda place: _chat_row(draw(rows, config, place), asked, place % config.wordings)
 
 
