@@ -24,7 +24,7 @@ from analysis.mllm.frame_report import CONTRASTS, GRADES
 from toolchain.errors import InputError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training.learner import Learner, Loss
-from training.mllm_dense import Said, SampleData, Samples, dense_figures, dense_losses
+from training.mllm_dense import Said, SampleData, Samples, dense_figures, dense_losses, region_loss
 from training.mllm_model import REGION_OUTPUTS, REGION_WAVES
 from training.plots import plot_lines
 from training.recipe import load_recipe
@@ -48,6 +48,7 @@ class ConvConfig(BaseModel):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     steps: int = Field(gt=0)
     batch: int = Field(default=32, gt=0)
+    pasted: float = Field(default=0.0, ge=0, lt=1, description="of a batch: samples with regions of others")
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     average: float = Field(default=0.998, ge=0, lt=1)
@@ -157,7 +158,7 @@ def train(config: ConvConfig, data: Path, out: Path, emit: Emit = ignore) -> Pat
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     emit(StepStarted(step=config.name))
-    samples = SampleData(data, config.batch, config.seed, config.validate_most)
+    samples = SampleData(data, config.batch, config.seed, config.validate_most, config.pasted)
     held_out = samples.held_out()
     state = Learner(config, ConvNet(config), out / "checkpoint.pt")
     while state.step < config.steps:
@@ -186,7 +187,7 @@ def _lesson(config: ConvConfig, net: ConvNet, batch: Samples) -> Loss:
 def _loss(told: Told, batch: Samples) -> Loss:
     """As the eye's: cross-entropy against the soft targets, and the squared error of a cell's edges."""
     cell, grade = dense_losses(Said(told.cells, told.grades, batch.cells, batch.grades))
-    region = functional.mse_loss(told.regions, batch.regions) * REGION_OUTPUTS
+    region = region_loss(told.regions, batch.regions)
     parts = {"cell": cell, "grade": grade, "region": region}
     return cell + grade + region, {name: float(part.detach()) for name, part in parts.items()}
 

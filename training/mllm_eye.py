@@ -8,17 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from analysis.mllm.diagnostic import CELLS
 from training.learner import Loss
 from training.mllm_collate import TOKENS, image_grids, pixel_values
-from training.mllm_dense import Said, Samples, dense_figures, dense_losses
+from training.mllm_dense import Said, Samples, dense_figures, dense_losses, region_loss
 from training.mllm_model import CellHead
-
-REGION_GAIN = 4.0
-"""How much more a cell in a region counts than one in none, of which there are ten times as many."""
 
 
 def eye_loss(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, aside_weight: float) -> Loss:
@@ -56,8 +52,7 @@ def head_loss(head: CellHead, tokens: Tensor, due: Due, aside_weight: float = 0.
     squared error of a cell's edges."""
     cell, grade = dense_losses(Said(*head_logits(head, tokens), due.cells, due.grades))
     told = head.regions(tokens.split(TOKENS, dim=1)[1]).unflatten(1, CELLS)
-    missed = functional.mse_loss(told, due.regions, reduction="none").sum((-2, -1))
-    region = (missed * (1 + REGION_GAIN * due.regions.flatten(3).any(3))).mean()
+    region = region_loss(told, due.regions)
     aside = tokens.float().pow(2).mean() if aside_weight else tokens.new_zeros(())
     parts = {"cell": cell, "grade": grade, "region": region, "aside": aside}
     return cell + grade + region + aside_weight * aside, {name: float(part.detach()) for name, part in parts.items()}
