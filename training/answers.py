@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from analysis.mllm.analyser import Answer, read_answers
+from analysis.mllm.diagnostic import mosaic
 from analysis.mllm.engine import Engine, FrameQuestion
 from toolchain.errors import UsageError
 from toolchain.events import Emit, Progress, ignore
@@ -71,8 +72,8 @@ def write_answers(
 
 
 def _question(shard: Shard, index: int, diagnostics: bool) -> FrameQuestion:
-    second = shard.diagnostic(index)
-    shown = second if diagnostics else np.zeros_like(second)
+    stored = shard.statistics[index]
+    shown = mosaic(stored if diagnostics else np.zeros_like(stored))
     return FrameQuestion((Image.fromarray(shard.picture[index]), Image.fromarray(shown)))
 
 

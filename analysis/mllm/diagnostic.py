@@ -34,6 +34,17 @@ CELL_LIMIT_PX = 120
 MARGIN_PX = 8
 """Pixels around a window that filters may look at. Window corners are multiples of it, as a coder's blocks are."""
 
+SPREAD = 3.0
+# Of each statistic's codes over the cells of the training set: mean and standard deviation.
+USUAL = (
+    33, 67, 32, 62, 45, 73, 94, 133, 38, 114, 12, 4, 5, 27, 32, 31, 118, 196, 46, 22, 34, 37, 74, 75, 66, 77, 67, 77,
+    89, 100, 91, 100, 122, 128, 65, 28, 39, 17, 18, 116, 34, 90, 155, 150, 120, 129, 83, 79,
+)  # fmt: skip
+DEVIATION = (
+    24, 38, 25, 38, 30, 41, 57, 48, 37, 48, 42, 25, 28, 65, 25, 24, 76, 67, 52, 28, 37, 40, 38, 40, 39, 41, 37, 41,
+    47, 47, 45, 47, 63, 43, 66, 58, 59, 42, 43, 59, 39, 47, 71, 69, 33, 30, 54, 54,
+)  # fmt: skip
+
 Picture = NDArray[np.uint8]
 
 
@@ -62,15 +73,26 @@ def quantised(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def mosaic(stored: NDArray[np.uint8]) -> Picture:
     """(..., 9, 16, 48) uint8 of `quantised` -> (..., 252, 448, 3): statistic k is block k // 3 and channel k % 3.
 
-    The last column of a cell is its `place_marks` instead.
+    Each is spread by `spread`; the last column of a cell is its `place_marks` instead.
     """
     lead = stored.shape[:-3]
-    blocks = stored.reshape(*lead, *CELLS, MOSAIC, MOSAIC, 3)
+    blocks = spread()[np.arange(len(STATISTICS)), stored].reshape(*lead, *CELLS, MOSAIC, MOSAIC, 3)
     laid = np.moveaxis(blocks, -4, -3).reshape(*lead, CELLS[0] * MOSAIC, CELLS[1] * MOSAIC, 3)
     large = laid.repeat(BLOCK_PX, axis=-3).repeat(BLOCK_PX, axis=-2)
     cell_px = MOSAIC * BLOCK_PX
     large[..., cell_px - 1 :: cell_px, :] = place_marks()
     return large
+
+
+@cache
+def spread() -> NDArray[np.uint8]:
+    """(48, 256) uint8: how bright each code of a statistic is shown.
+
+    Three usual deviations about its usual value take the whole range: shown as they are, a colour cast or a soft edge
+    would be a few codes, and learnt last.
+    """
+    codes = np.arange(256) - np.array(USUAL)[:, None]
+    return np.rint(127.5 * (1 + np.clip(codes / (SPREAD * np.array(DEVIATION)[:, None]), -1, 1))).astype(np.uint8)
 
 
 @cache

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from analysis.mllm.diagnostic import (
     CELLS,
+    DEVIATION,
     STATISTICS,
+    USUAL,
     diagnostic_image,
     mosaic,
     picture,
     quantised,
+    spread,
     statistics,
 )
 from toolchain.errors import InputError
@@ -56,8 +59,17 @@ def test_the_mosaic_shows_each_statistic_in_its_block() -> None:
     shown = mosaic(stored)
     for row, column, k in ((0, 0, 0), (3, 7, 17), (8, 15, 47)):
         y, x = 28 * row + 7 * (k // 3 // 4) + 3, 28 * column + 7 * (k // 3 % 4) + 3
-        assert shown[y, x, k % 3] == stored[row, column, k]
+        assert shown[y, x, k % 3] == spread()[k, stored[row, column, k]]
     assert np.array_equal(mosaic(stored[None])[0], shown)
+
+
+def test_usual_values_are_shown_grey_and_three_deviations_take_the_whole_range() -> None:
+    table = spread()
+    assert table.shape == (48, 256) and (np.diff(table.astype(int), axis=1) >= 0).all()
+    for k in range(48):
+        assert abs(int(table[k, USUAL[k]]) - 127.5) <= 0.5
+        above = min(255, USUAL[k] + DEVIATION[k])
+        assert int(table[k, above]) - 127.5 == pytest.approx(42.5 * (above - USUAL[k]) / DEVIATION[k], abs=1)
 
 
 def test_every_cell_says_where_it_is() -> None:
