@@ -19,7 +19,6 @@ from agent.tasks.scan import scan
 from agent.workspace import Workspace
 from analysis.mllm.settings import AnalyserSettings
 from analysis.schema import Analysis, DecisionRecord
-from analysis.selection.profile import load_profile, profile_names
 from tests.agent.mllm_server import FakeMllm, serving
 from toolchain.errors import EnvironmentNotReady
 from toolchain.events import Event, ignore
@@ -41,11 +40,6 @@ def request_of(sample_clip: Path, tmp_path: Path) -> Any:
     facts = probe(ProbeRequest(path=sample_clip), ignore)
     scan(ScanRequest(path=sample_clip, facts=facts, work=work, key_frames_per_shot=2, max_key_frames=36), ignore)
     return lambda settings: AnalyseRequest(path=sample_clip, facts=facts, work=work, analyser=settings)
-
-
-def test_every_shipped_profile_measures_as_long_as_no_model_ships() -> None:
-    assert {load_profile(name).analyser.engine for name in profile_names()} == {"signals"}
-    assert {load_profile(name).analyser.fallback for name in profile_names()} == {"signals"}
 
 
 def test_the_chosen_engine_makes_the_report_and_its_boxes_stay_with_their_frames(request_of: Any) -> None:
