@@ -147,7 +147,7 @@ def test_rewards_judge_by_the_size_that_was_shown(data: Path) -> None:
 
 def test_a_model_with_random_weights_takes_the_rows(data: Path) -> None:
     tiny = CompactConfig(
-        hidden=32, layers=1, heads=2, key_heads=1, inner=32, eye_hidden=32, eye_layers=1, eye_heads=2
+        hidden=80, layers=1, heads=2, key_heads=1, inner=32, eye_hidden=32, eye_layers=1, eye_heads=2
     )
     torch.set_num_threads(1)
     asked = Asked(Rows(data, "train"), "qwen2_5_vl", [0], {})

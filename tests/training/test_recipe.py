@@ -36,6 +36,7 @@ CLASSES: dict[str, type[BaseModel]] = {
     "expectation_data": ItmDataConfig,
     "expectation": ExpectationConfig,
     "mllm_data": MllmDataConfig,
+    "mllm_data_large": MllmDataConfig,
     "smoke_data": MllmDataConfig,
     "smoke_sft": SftConfig,
     "smoke_mine": MineConfig,
