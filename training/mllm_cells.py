@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from analysis.mllm.code import MAX_CODED, TYPE_WORDS, WHOLE, grid_box
+from analysis.mllm.code import BOX_STEP, MAX_CODED, TYPE_WORDS, WHOLE, grid_box
 from analysis.mllm.diagnostic import CELLS
 from analysis.mllm.frame_report import CONTRASTS, GRADES, FrameReport
 from analysis.schema import Box, Distortion, DistortionType
@@ -135,7 +135,7 @@ def regions(told: Described, kind: DistortionType, threshold: float, read_out: R
 def _told_box(said: Floats) -> Box:
     """The box that cells (n, 4, waves) agree on: each edge where its waves fit best, however faint they are."""
     x0, y0, x1, y1 = (int(_EDGES[place]) for place in (said.sum(0) @ _WAVES.T).argmax(1))
-    return grid_box((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
+    return _no_line((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
 
 
 def _region(inside: Floats, kind: DistortionType, box: Box) -> Region:
@@ -159,7 +159,13 @@ def _box(likely: Floats, frame: NDArray[np.int32], full: float) -> Box:
     x0, x1 = _reach(across / across.max() * scale, x - left, width)
     ends = ((left + x0) / CELLS[1], (top + y0) / CELLS[0], (left + x1) / CELLS[1], (top + y1) / CELLS[0])
     clipped = np.clip(np.rint(1000 * np.array(ends)), 0, 1000).astype(int).tolist()
-    return grid_box((clipped[0], clipped[1], clipped[2], clipped[3]))
+    return _no_line((clipped[0], clipped[1], clipped[2], clipped[3]))
+
+
+def _no_line(box: Box) -> Box:
+    """On the answers' grid, and one step wide and high where its edges fell together."""
+    x0, y0 = (min(edge, 1000 - BOX_STEP) for edge in box[:2])
+    return grid_box((x0, y0, max(box[2], x0 + BOX_STEP), max(box[3], y0 + BOX_STEP)))
 
 
 def _reach(shares: Floats, first: int, count: int) -> tuple[float, float]:

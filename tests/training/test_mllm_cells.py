@@ -17,8 +17,8 @@ from training.data.distortions_regions import WHOLE
 from training.data.distortions_score import report
 from training.evaluate import evaluate
 from training.evaluate_counts import Frame
-from training.mllm_cells import TYPES, Described, ReadOut, fit_read_out, load_read_out, read_report
-from training.mllm_collate import cell_targets, picture_targets, region_targets
+from training.mllm_cells import TYPES, Described, ReadOut, _told_box, fit_read_out, load_read_out, read_report
+from training.mllm_collate import cell_targets, edge_waves, picture_targets, region_targets
 from training.mllm_maps import draw_maps
 
 NOISE = TYPES.index("noise")
@@ -161,3 +161,9 @@ def test_damage_keeps_its_severity_and_place_through_the_report() -> None:
     assert found.key == (0,) and found.distortions[0] == Distortion(
         type="noise", severity="severe", bbox_1000=(0, 0, 400, 400)
     )
+
+
+def test_edges_that_fall_together_still_make_a_box() -> None:
+    far = np.broadcast_to(edge_waves((1000, 0, 1000, 1000)), (5, 4, 4))
+    assert _told_box(far) == (980, 0, 1000, 1000)
+    assert _told_box(np.broadcast_to(edge_waves((0, 300, 0, 300)), (5, 4, 4))) == (0, 300, 20, 320)
