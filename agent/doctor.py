@@ -124,7 +124,7 @@ def _models(_: RunStore) -> Check:
 
 
 def _analyser(name: EngineName) -> Callable[[RunStore], Check]:
-    """Whether an engine of the analyser can work; the default one must."""
+    """Whether an engine of the analyser can work; the one that every profile falls back to must."""
 
     def check(_: RunStore) -> Check:
         from agent.engines import engine_state

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from analysis.mllm.analyser import Answer
-from analysis.mllm.diagnostic import CELLS
 from toolchain.errors import UsageError
 from toolchain.events import Emit, ignore
 from toolchain.files import sha256_file, write_atomic
@@ -23,9 +22,9 @@ from training.answers import write_answers
 from training.data.mllm_shards import Line, read_shard, shards
 from training.mllm_cells import Described, ReadOut, fit_read_out, load_read_out, read_report
 from training.mllm_checkpoint import fingerprint, load_model, quickened
-from training.mllm_collate import TOKENS
-from training.mllm_conv import WEIGHTS, Told, load_net
-from training.mllm_eye import eye_tokens, head_logits
+from training.mllm_conv import WEIGHTS, load_net
+from training.mllm_dense import Told
+from training.mllm_eye import eye_tokens, head_told
 from training.mllm_model import CellHead
 
 READ_OUT = "read_out.json"
@@ -65,9 +64,7 @@ class HeadModel:
         self.name = f"cells:{fingerprint(self._model.model.visual)[:12]}"
 
     def tell(self, pictures: Codes, statistics: Codes) -> Told:
-        tokens = eye_tokens(self._model, pictures, statistics)
-        regions = self._head.regions(tokens[:, TOKENS[0] :]).unflatten(1, CELLS)
-        return Told(*head_logits(self._head, tokens), regions)
+        return head_told(self._head, eye_tokens(self._model, pictures, statistics))
 
 
 def dense_model(folder: Path) -> DenseModel:

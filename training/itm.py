@@ -27,6 +27,7 @@ from training.itm_data import DEFAULT_PEAK_NITS, Batch, TrainingSet, first_meta,
 from training.itm_model import expand
 from training.learner import Learner
 from training.losses import delta_e_itp, pu21_psnr
+from training.metrics_log import record, recorded
 from training.plots import plot_lines
 from training.recipe import load_recipe
 
@@ -174,7 +175,7 @@ def fit(
     while state.step < config.steps:
         parts = _step(config, state, next(batches))
         if state.step % config.validate_every == 0 or state.step == config.steps:
-            _record(
+            record(
                 out / "metrics.jsonl", {"step": state.step, **parts, **validate(state.average, validation, config)}
             )
         if state.step % config.checkpoint_every == 0 or state.step == config.steps:
@@ -228,7 +229,7 @@ def save_weights(model: Predictor, stem: Path) -> Path:
 
 def plot(metrics: Path, picture: Path) -> None:
     """Training and validation PSNR over the steps."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rows = recorded(metrics)
     names = ("train_psnr_db", "val_psnr_db", "val_psnr_p5_db")
     lines = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
     plot_lines(lines, "PU21-PSNR, dB", picture)
@@ -258,8 +259,3 @@ def _of_categories(config: ItmConfig, files: list[Path]) -> Iterator[Path]:
     for path in files:
         if not config.categories or first_meta(path).category in config.categories:
             yield path
-
-
-def _record(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")

@@ -6,7 +6,6 @@ last checkpoint.
 
 from __future__ import annotations
 
-import json
 import math
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +32,7 @@ from training.itm_local_data import CurveOf, LocalBatch, LocalSet, load_set
 from training.itm_model import expand, gain_curves
 from training.learner import Learner
 from training.losses import delta_e_itp, pu21_psnr
+from training.metrics_log import record, recorded
 from training.plots import plot_lines
 from training.recipe import load_recipe
 
@@ -181,7 +181,7 @@ def train(config: LocalConfig, data: Path, out: Path, emit: Emit = ignore) -> Pa
         parts = state.learn(lambda network, batch=batch: loss_of(network, batch, config))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
-            _record(out / "metrics.jsonl", {"step": state.step, **parts, **validate(state.average, validation)})
+            record(out / "metrics.jsonl", {"step": state.step, **parts, **validate(state.average, validation)})
         if state.step % config.checkpoint_every == 0 or last:
             state.save()
         if state.step % 10 == 0:
@@ -232,7 +232,7 @@ def validate(network: LumenLocalNetwork, pairs: dict[str, LocalSet]) -> dict[str
 
 def plot_metrics(metrics: Path, picture: Path) -> None:
     """Every decibel of a metrics.jsonl over the steps."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rows = recorded(metrics)
     names = sorted({name for row in rows for name in row if name.endswith("_db")})
     lines = {name: [(row["step"], row[name]) for row in rows if name in row] for name in names}
     plot_lines(lines, "PU21-PSNR, dB", picture)
@@ -272,8 +272,3 @@ def _titles(config: LocalConfig, data: Path) -> list[Path]:
 def _anchored(meta: PairMeta) -> bool:
     """A grade of another mid-gain is the matter of a control, not of the gain."""
     return abs(meta.mid_gain_ev) < ANCHORED_EV
-
-
-def _record(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")

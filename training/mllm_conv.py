@@ -5,10 +5,9 @@ What it says of cells is read by `training.mllm_cells`. Issue 5 asks how far a l
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +23,8 @@ from analysis.mllm.frame_report import CONTRASTS, GRADES
 from toolchain.errors import InputError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training.learner import Learner, Loss
-from training.mllm_dense import Said, SampleData, Samples, dense_figures, dense_losses, region_loss
+from training.metrics_log import record, recorded
+from training.mllm_dense import Said, SampleData, Samples, Told, dense_figures, dense_losses, region_loss
 from training.mllm_model import REGION_OUTPUTS, REGION_WAVES
 from training.plots import plot_lines
 from training.recipe import load_recipe
@@ -80,14 +80,6 @@ class Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps + self.body(maps)
-
-
-class Told(NamedTuple):
-    """Logits of cells (n, 9, 16, types, severities) and of grades (n, 6), and regions' edges (n, 9, 16, 4, waves)."""
-
-    cells: Tensor
-    grades: Tensor
-    regions: Tensor
 
 
 class ConvNet(nn.Module):
@@ -165,7 +157,7 @@ def train(config: ConvConfig, data: Path, out: Path, emit: Emit = ignore) -> Pat
         parts = state.learn(lambda net: _lesson(config, net, samples.batch(state.step)))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
-            _record(out / "metrics.jsonl", {"step": state.step, **parts, **_judge(config, state.average, held_out)})
+            record(out / "metrics.jsonl", {"step": state.step, **parts, **_judge(config, state.average, held_out)})
         if state.step % config.checkpoint_every == 0 or last:
             state.save()
         emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
@@ -199,12 +191,7 @@ def _judge(config: ConvConfig, net: ConvNet, batches: list[Samples]) -> dict[str
     return {"held_out_loss": float(np.mean([float(_loss(*one)[0]) for one in told])), **dense_figures(said)}
 
 
-def _record(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
-
-
 def _plot(metrics: Path, picture: Path) -> None:
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rows = recorded(metrics)
     names = ("cell_f1", "range_exact")
     plot_lines({name: [(row["step"], row[name]) for row in rows] for name in names}, "share", picture)

@@ -39,6 +39,14 @@ class Samples(NamedTuple):
     regions: Tensor
 
 
+class Told(NamedTuple):
+    """Logits of cells (n, 9, 16, types, severities) and of grades (n, 6), and regions' edges (n, 9, 16, 4, waves)."""
+
+    cells: Tensor
+    grades: Tensor
+    regions: Tensor
+
+
 class Said(NamedTuple):
     """Logits of cells (n, 9, 16, types, severities) and of grades (n, 6), with their targets."""
 

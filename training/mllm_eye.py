@@ -13,7 +13,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from analysis.mllm.diagnostic import CELLS
 from training.learner import Loss
 from training.mllm_collate import TOKENS, image_grids, pixel_values
-from training.mllm_dense import Said, Samples, dense_figures, dense_losses, region_loss
+from training.mllm_dense import Said, Samples, Told, dense_figures, dense_losses, region_loss
 from training.mllm_model import CellHead
 
 
@@ -32,10 +32,11 @@ def eye_tokens(
     return found.unflatten(0, (len(pictures), -1))
 
 
-def head_logits(head: CellHead, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, 184, hidden) tokens of the two pictures -> logits (n, 9, 16, types, severities) and (n, 6)."""
+def head_told(head: CellHead, tokens: Tensor) -> Told:
+    """What (n, 184, hidden) tokens of the two pictures say."""
     shrunk, diagnostic = tokens.split(TOKENS, dim=1)
-    return head.cells(diagnostic).unflatten(1, CELLS), head.picture(shrunk).mean(1)
+    cells, regions = (read(diagnostic).unflatten(1, CELLS) for read in (head.cells, head.regions))
+    return Told(cells, head.picture(shrunk).mean(1), regions)
 
 
 class Due(NamedTuple):
@@ -50,9 +51,9 @@ class Due(NamedTuple):
 def head_loss(head: CellHead, tokens: Tensor, due: Due, aside_weight: float = 0.0) -> Loss:
     """Of the cell head on (n, 184, hidden) tokens of the two pictures: cross-entropy against soft targets, and the
     squared error of a cell's edges."""
-    cell, grade = dense_losses(Said(*head_logits(head, tokens), due.cells, due.grades))
-    told = head.regions(tokens.split(TOKENS, dim=1)[1]).unflatten(1, CELLS)
-    region = region_loss(told, due.regions)
+    told = head_told(head, tokens)
+    cell, grade = dense_losses(Said(told.cells, told.grades, due.cells, due.grades))
+    region = region_loss(told.regions, due.regions)
     aside = tokens.float().pow(2).mean() if aside_weight else tokens.new_zeros(())
     parts = {"cell": cell, "grade": grade, "region": region, "aside": aside}
     return cell + grade + region + aside_weight * aside, {name: float(part.detach()) for name, part in parts.items()}
@@ -65,13 +66,13 @@ def judge(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batches: li
     said, missed, losses = [], [], []
     for batch in batches:
         tokens = eye_tokens(model, batch.pictures, batch.statistics)
-        said.append(Said(*head_logits(head, tokens), batch.cells, batch.grades))
+        heard = head_told(head, tokens)
+        said.append(Said(heard.cells, heard.grades, batch.cells, batch.grades))
         losses.append(float(head_loss(head, tokens, Due(batch.cells, batch.grades, batch.regions))[0]))
         inside = batch.regions.flatten(3).any(3)
         # The first wave alone falls all the way across the picture: it tells an edge from every other.
         told, true = (
-            torch.acos(waves[inside][..., 0].clamp(-1, 1)) / torch.pi
-            for waves in (head.regions(tokens.split(TOKENS, dim=1)[1]).unflatten(1, CELLS), batch.regions)
+            torch.acos(waves[inside][..., 0].clamp(-1, 1)) / torch.pi for waves in (heard.regions, batch.regions)
         )
         missed.append((told - true).abs().flatten())
     return {

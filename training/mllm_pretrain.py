@@ -7,7 +7,6 @@ the two halves fit together. A killed training goes on from its last checkpoint.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ from toolchain.errors import UsageError
 from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training import mllm_eye, mllm_reader
 from training.learner import Learner, Loss
+from training.metrics_log import record, recorded
 from training.mllm_dense import SampleData
 from training.mllm_model import CellHead, CompactConfig, compact_model, processor
 from training.mllm_speed import speed_up
@@ -87,7 +87,7 @@ def train(config: PretrainConfig, data: Path | None, out: Path, emit: Emit = ign
         parts = state.learn(lambda half: lesson.loss(half, state.step))
         last = state.step == config.steps
         if state.step % config.validate_every == 0 or last:
-            _record(log, {"step": state.step, **parts, **lesson.judge(state.average)})
+            record(log, {"step": state.step, **parts, **lesson.judge(state.average)})
         if state.step % config.checkpoint_every == 0 or last:
             state.save()
         emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
@@ -156,11 +156,6 @@ def join(eye: Path, reader: Path, folder: Path) -> Path:
 
 def plot_metrics(metrics: Path, picture: Path) -> None:
     """The validation figures of a metrics.jsonl over the steps."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rows = recorded(metrics)
     names = [name for name in ("tokens_right", "cell_f1", "range_exact") if name in rows[-1]]
     plot_lines({name: [(row["step"], row[name]) for row in rows] for name in names}, "share", picture)
-
-
-def _record(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")

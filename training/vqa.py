@@ -26,6 +26,7 @@ from toolchain.files import write_atomic
 from toolchain.models.networks.bilivqa import HIDDEN, BilivqaNetwork
 from training.data.vqa_shards import Row, VqaData, load
 from training.learner import Learner
+from training.metrics_log import record, recorded
 from training.plots import plot_lines
 from training.recipe import load_recipe
 from training.vqa_batches import Batch, BatchPlan, DataSet, Draws, Hints, Windows, network_input
@@ -199,7 +200,7 @@ def train(
             found = validate(state.average, sets, config)
             if found["mean_srcc"] >= max([row["mean_srcc"] for row in _logged(log)], default=-1.0):
                 _write(best, state.average, sets)
-            _record(log, {"step": state.step, **parts, **found})
+            record(log, {"step": state.step, **parts, **found})
         if state.step % config.checkpoint_every == 0 or last:
             state.save()
         emit(Progress(step=config.name, done=state.step, total=config.steps, unit="steps"))
@@ -315,9 +316,4 @@ def _tired(log: Path, patience: int) -> bool:
 def _logged(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _record(path: Path, values: dict[str, float]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")
+    return recorded(path)

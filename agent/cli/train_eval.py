@@ -90,11 +90,9 @@ def _asked(
         raise UsageError("there is no checkpoint to ask: name one with --model, or use --engine signals")
     from analysis.mllm.client_local import LocalEngine
     from analysis.mllm.families import family
-
-    asked = LocalEngine(model, family("compact"), batch, device)  # first: it says which library is missing
     from training.answers import answer_split
 
-    return answer_split(asked, data, split, out, diagnostics, emit)
+    return answer_split(LocalEngine(model, family("compact"), batch, device), data, split, out, diagnostics, emit)
 
 
 def _read_from_cells(

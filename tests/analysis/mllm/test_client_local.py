@@ -14,6 +14,7 @@ from analysis.mllm.client_local import LocalEngine
 from analysis.mllm.constrain import compiled
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import Constraint, family
+from analysis.mllm.frame_report import GRADES
 from toolchain.errors import InputError, UsageError
 from training.mllm_model import CompactConfig, compact_model, processor
 
@@ -37,7 +38,7 @@ def question(seed: int, attempt: int = 0) -> FrameQuestion:
 def test_answers_of_untrained_weights_are_valid_at_every_attempt(engine: LocalEngine) -> None:
     questions = [question(seed, attempt) for seed in range(3) for attempt in (0, 1)]
     for asked, answer in zip(questions, engine.ask(questions), strict=True):
-        COMPACT.parse(answer, asked.size)
+        assert COMPACT.parse(answer, asked.size).dynamic_range in GRADES
 
 
 def test_an_answer_does_not_depend_on_its_neighbours(engine: LocalEngine) -> None:
