@@ -17,10 +17,21 @@ from training.mllm_dense import Said, Samples, Told, dense_figures, dense_losses
 from training.mllm_model import CellHead
 
 
-def eye_loss(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, aside_weight: float) -> Loss:
+class Weights(NamedTuple):
+    """Of the parts of `head_loss` whose weight is not 1: regions' edges, and what tokens hold beside the head's
+    directions."""
+
+    region: float = 1.0
+    aside: float = 0.0
+
+
+EVEN = Weights()
+
+
+def eye_loss(model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: Samples, weights: Weights) -> Loss:
     """How badly the vision tower's tokens describe the batch; see `head_loss`. Wants a model that was sped up."""
     tokens = eye_tokens(model, batch.pictures, batch.statistics)
-    return head_loss(head, tokens, Due(batch.cells, batch.grades, batch.regions), aside_weight)
+    return head_loss(head, tokens, Due(batch.cells, batch.grades, batch.regions), weights)
 
 
 def eye_tokens(
@@ -48,15 +59,16 @@ class Due(NamedTuple):
     regions: Tensor
 
 
-def head_loss(head: CellHead, tokens: Tensor, due: Due, aside_weight: float = 0.0) -> Loss:
+def head_loss(head: CellHead, tokens: Tensor, due: Due, weights: Weights = EVEN) -> Loss:
     """Of the cell head on (n, 184, hidden) tokens of the two pictures: cross-entropy against soft targets, and the
     squared error of a cell's edges."""
     told = head_told(head, tokens)
     cell, grade = dense_losses(Said(told.cells, told.grades, due.cells, due.grades))
     region = region_loss(told.regions, due.regions)
-    aside = tokens.float().pow(2).mean() if aside_weight else tokens.new_zeros(())
+    aside = tokens.float().pow(2).mean() if weights.aside else tokens.new_zeros(())
     parts = {"cell": cell, "grade": grade, "region": region, "aside": aside}
-    return cell + grade + region + aside_weight * aside, {name: float(part.detach()) for name, part in parts.items()}
+    whole = cell + grade + weights.region * region + weights.aside * aside
+    return whole, {name: float(part.detach()) for name, part in parts.items()}
 
 
 @torch.no_grad()

@@ -42,6 +42,7 @@ class PretrainConfig(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     average: float = Field(default=0.998, ge=0, lt=1)
+    region_weight: float = Field(default=1.0, ge=0, description="of regions' edges beside what is wrong; eye only")
     aside_weight: float = Field(
         default=0.01, ge=0, description="of what eye tokens hold beside the head's directions"
     )
@@ -99,13 +100,13 @@ def train(config: PretrainConfig, data: Path | None, out: Path, emit: Emit = ign
 
 class _EyeLesson:
     def __init__(self, config: PretrainConfig, data: Path):
-        self._config = config
+        self._config, self._weights = config, mllm_eye.Weights(config.region_weight, config.aside_weight)
         self._data = SampleData(data, config.batch, config.seed, config.validate_most, config.pasted)
         self._held_out = self._data.held_out()
 
     def loss(self, half: Half, step: int) -> Loss:
         with _precision(self._config):
-            return mllm_eye.eye_loss(half.model, half.head, self._data.batch(step), self._config.aside_weight)
+            return mllm_eye.eye_loss(half.model, half.head, self._data.batch(step), self._weights)
 
     def judge(self, half: Half) -> dict[str, float]:
         with _precision(self._config):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import get_args
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,23 +18,6 @@ from training.data.distortions_detail import Picture
 from training.data.distortions_layout import Damage, damaged, solid_strength
 from training.data.distortions_regions import WHOLE, area_share, cropped, draw_boxes, flipped, pixels_of
 from training.data.distortions_score import harm, report, score
-
-
-@pytest.fixture(scope="module")
-def scene() -> Picture:
-    """320x180 in full colour: slopes, texture and figures, nothing clipped."""
-    rng = np.random.default_rng(3)
-    canvas = 105 + 14 * cv2.resize(
-        rng.normal(size=(12, 20, 3)).astype(np.float32), (320, 180), interpolation=cv2.INTER_CUBIC
-    )
-    canvas += 5 * cv2.resize(
-        rng.normal(size=(60, 106, 3)).astype(np.float32), (320, 180), interpolation=cv2.INTER_CUBIC
-    )
-    for _ in range(60):
-        centre = (int(rng.integers(320)), int(rng.integers(180)))
-        colour = tuple(float(v) for v in rng.uniform(30, 220, 3))
-        cv2.ellipse(canvas, centre, (8, 5), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
-    return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
 def change(before: Picture, after: Picture) -> float:

@@ -12,7 +12,8 @@ _CODES = np.arange(256, dtype=np.float32)
 _GAMMA = 2.4
 
 
-def _table(values: NDArray[np.floating]) -> Picture:
+def table(values: NDArray[np.floating]) -> Picture:
+    """A look-up table of codes, rounded, within 0 and 255."""
     return np.rint(np.clip(values, 0.0, 255.0)).astype(np.uint8)
 
 
@@ -23,7 +24,7 @@ def overexposure(picture: Picture, strength: int, rng: np.random.Generator) -> P
     gain = 254.0 / max(float(np.quantile(most, 1.0 - share)), 8.0)
     least = (0.6, 0.85, 1.2, 1.7, 2.4)[strength - 1]
     gain = float(np.clip(gain, 2 ** (least / _GAMMA), 2 ** (5.0 / _GAMMA)))
-    return np.asarray(cv2.LUT(picture, _table(_CODES * gain)), np.uint8)
+    return np.asarray(cv2.LUT(picture, table(_CODES * gain)), np.uint8)
 
 
 def underexposure(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
@@ -32,7 +33,7 @@ def underexposure(picture: Picture, strength: int, rng: np.random.Generator) -> 
     bright = max(float(np.quantile(picture[::4, ::4].max(axis=-1), 0.9)), 1.0)
     gain = min(target / bright, 2 ** (-0.8 / _GAMMA))
     crushed = (2.0, 4.0, 6.0, 8.0, 9.0)[strength - 1] * float(rng.random())
-    return np.asarray(cv2.LUT(picture, _table(_CODES * gain - crushed)), np.uint8)
+    return np.asarray(cv2.LUT(picture, table(_CODES * gain - crushed)), np.uint8)
 
 
 def color_cast(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
@@ -40,36 +41,42 @@ def color_cast(picture: Picture, strength: int, rng: np.random.Generator) -> Pic
     stops = varied(rng, (0.28, 0.45, 0.68, 0.98, 1.4)[strength - 1])
     turn = rng.uniform(0.0, 2 * np.pi)
     way = np.cos(turn + np.array([0.0, 2 * np.pi / 3, 4 * np.pi / 3]))
-    gains = 2.0 ** (stops * way)
+    return rebalanced(picture, stops * way)
+
+
+def rebalanced(picture: Picture, stops: NDArray[np.floating]) -> Picture:
+    """A gain for each channel in light, all of them scaled so that luminance stays."""
+    gains = 2.0**stops
     gains /= float(gains @ (0.2126, 0.7152, 0.0722))
-    table = np.stack([_table(_CODES * gain ** (1 / _GAMMA)) for gain in gains], axis=-1)
-    return np.asarray(cv2.LUT(picture, table[None]), np.uint8)
+    codes = np.stack([table(_CODES * gain ** (1 / _GAMMA)) for gain in gains], axis=-1)
+    return np.asarray(cv2.LUT(picture, codes[None]), np.uint8)
 
 
-def _chroma(picture: Picture, factor: float) -> Picture:
+def scaled_chroma(picture: Picture, factor: float) -> Picture:
+    """Away from grey by that factor."""
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.asarray(cv2.addWeighted(picture, factor, grey, 1.0 - factor, 0.0), np.uint8)
 
 
 def oversaturation(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
-    return _chroma(picture, varied(rng, (1.45, 1.75, 2.2, 2.8, 3.8)[strength - 1], 0.06))
+    return scaled_chroma(picture, varied(rng, (1.45, 1.75, 2.2, 2.8, 3.8)[strength - 1], 0.06))
 
 
 def desaturation(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
     """Grey at the last strength."""
-    return _chroma(picture, (0.62, 0.47, 0.32, 0.16, 0.0)[strength - 1] * float(rng.uniform(0.9, 1.1)))
+    return scaled_chroma(picture, (0.62, 0.47, 0.32, 0.16, 0.0)[strength - 1] * float(rng.uniform(0.9, 1.1)))
 
 
 def banding(picture: Picture, strength: int, rng: np.random.Generator) -> Picture:
     """Fewer levels without dither; the fine noise that would hide the steps is smoothed away first."""
     step = varied(rng, (5.0, 7.0, 10.0, 15.0, 22.0)[strength - 1])
     offset = rng.uniform(0.0, step)
-    table = _table(np.floor((_CODES + offset) / step) * step - offset + step / 2)
+    steps = table(np.floor((_CODES + offset) / step) * step - offset + step / 2)
     soft = cv2.GaussianBlur(picture, (0, 0), 0.8)
     if rng.random() < 0.5:
-        return np.asarray(cv2.LUT(soft, table), np.uint8)
+        return np.asarray(cv2.LUT(soft, steps), np.uint8)
     ycc = cv2.cvtColor(soft, cv2.COLOR_RGB2YCrCb)
-    ycc[..., 0] = cv2.LUT(ycc[..., 0], table)
+    ycc[..., 0] = cv2.LUT(ycc[..., 0], steps)
     return np.asarray(cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB), np.uint8)
 
 

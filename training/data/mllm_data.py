@@ -83,10 +83,13 @@ class MllmDataConfig(BaseModel):
     shard_sources: Annotated[int, Field(ge=1, le=1000)] = 6
     frame_side_px: Annotated[int, Field(ge=0, le=LARGEST_SIDE_PX)] = 0
     """Longer side of the frames that are stored for large models, at most; 0: none are."""
+    camera_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of training samples: seen through a camera first (`training.data.mllm_camera`). Held-out ones never are."""
 
     def told(self) -> dict[str, Any]:
         """As JSON, without what came later and is not used: a set made before it existed is the same set."""
-        return self.model_dump(mode="json", exclude=set() if self.frame_side_px else {"frame_side_px"})
+        late = {"frame_side_px": self.frame_side_px, "camera_share": self.camera_share}
+        return self.model_dump(mode="json", exclude={name for name, value in late.items() if not value})
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,8 @@ def sampler(config: MllmDataConfig, source: Source) -> Callable[[int], Sample | 
 def _maker(config: MllmDataConfig, source: Source) -> Callable[[np.random.Generator], Sample | None]:
     if source.frames is not None:
         return partial(make_coded_sample, source, source.frames())
-    return partial(make_sample, source, source.render(), config.shares)
+    camera_share = config.camera_share if source.split == "train" else 0.0
+    return partial(make_sample, source, source.render(), config.shares, camera_share=camera_share)
 
 
 def _manifest(config: MllmDataConfig, stamp: str, folder: Path, jobs: list[_Job]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from training.data.distortions_layout import LAYOUTS, Damage, damaged, solid_str
 from training.data.distortions_regions import WHOLE, cropped, flipped
 from training.data.distortions_score import report
 from training.data.grading import CURVES, UNSEEN_CURVES, Curve, GradeRecipe, grade
+from training.data.mllm_camera import through_camera
 from training.data.mllm_labels import grades, master_stops
 from training.data.mllm_sources import Source, Split, sdr_light
 from training.data.restore_defects import Coding
@@ -46,16 +47,24 @@ class Sample:
 
 
 def make_sample(
-    source: Source, master: FloatArray, shares: Sequence[float], rng: np.random.Generator
+    source: Source,
+    master: FloatArray,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    camera_share: float = 0.0,
 ) -> Sample | None:
     """A sample of the source's rendered `master`; None where none of a few windows and grades gives a sound picture.
 
-    `shares` are the odds of pristine, global and local.
+    `shares` are the odds of pristine, global and local; `camera_share` is how often `through_camera` comes first.
     """
     found = _clean(source, master, rng)
     if found is None:
         return None
     clean, stops, spread, curve = found
+    filmed = through_camera(clean, rng) if camera_share and rng.random() < camera_share else None
+    is_filmed = filmed is not None and _is_sound(filmed)
+    if filmed is not None and is_filmed:
+        clean = filmed
     layout = LAYOUTS[int(rng.choice(3, p=np.array(shares) / sum(shares)))]
     frame, damages = damaged(clean, layout, rng)
     frame, damages, is_cropped = _maybe_cropped(frame, damages, rng)
@@ -65,6 +74,7 @@ def make_sample(
         damages = [replace(item, box=flipped(item.box)) for item in damages]
     frame, delivery = _delivered(frame, rng)
     how = {"curve": curve, "cropped": is_cropped, "flipped": bool(is_flipped), "delivery": delivery}
+    how |= {"camera": True} if is_filmed else {}
     return _sample(source, frame, damages, (stops, spread), how)
 
 
