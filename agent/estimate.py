@@ -9,6 +9,8 @@ from toolchain.video.facts import MediaFacts
 
 START_S = 4.0
 """Starting the worker, planning and the pilot."""
+OPEN_MODEL_S = 5.0
+"""Opening the analyser's model in process; each frame after that takes 0.2 to 0.3 s (docs/benchmarks/analyser_speed)."""
 
 
 def estimate_s(facts: MediaFacts, profile: Profile, cores: int | None = None) -> float:
@@ -19,4 +21,5 @@ def estimate_s(facts: MediaFacts, profile: Profile, cores: int | None = None) ->
     duration_s = video.duration_s or facts.duration_s or 0.0
     frames = video.frame_count or duration_s * float(video.frame_rate or 25)
     megapixels = frames * video.width * video.height / 1e6
-    return START_S + megapixels * profile.cpu_ms_per_megapixel / 1e3 / (cores or len(os.sched_getaffinity(0)))
+    start_s = START_S + (OPEN_MODEL_S if profile.analyser.engine == "local" else 0.0)
+    return start_s + megapixels * profile.cpu_ms_per_megapixel / 1e3 / (cores or len(os.sched_getaffinity(0)))

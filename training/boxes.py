@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from analysis.schema import Box, Distortion
 
@@ -48,32 +49,6 @@ def matches(
 
 
 def assignment(cost: Floats) -> list[tuple[int, int]]:
-    """(row, column), by row, of the pairs of least summed `cost` (N, M): every row has one, or every column.
-
-    The Hungarian method by shortest augmenting paths (Jonker and Volgenant 1987), O(N^2 M).
-    """
-    if cost.shape[0] > cost.shape[1]:
-        return sorted((row, column) for column, row in assignment(cost.T))
-    rows, columns = cost.shape
-    row_price, column_price = np.zeros(rows), np.zeros(columns + 1)
-    owner = np.full(columns + 1, -1)  # the last column is where a row starts that has none yet
-    for row in range(rows):
-        owner[columns], column = row, columns
-        reach, before = np.full(columns, np.inf), np.full(columns, columns)
-        done = np.zeros(columns + 1, dtype=bool)
-        while owner[column] >= 0:
-            done[column] = True
-            at = owner[column]
-            slack = cost[at] - row_price[at] - column_price[:columns]
-            nearer = ~done[:columns] & (slack < reach)
-            reach[nearer], before[nearer] = slack[nearer], column
-            step = np.where(done[:columns], np.inf, reach)
-            column = int(step.argmin())
-            row_price[owner[done]] += step[column]
-            column_price[done] -= step[column]
-            reach[~done[:columns]] -= step[column]
-        while column != columns:
-            owner[column] = owner[before[column]]
-            column = int(before[column])
-        owner[columns] = -1
-    return sorted((int(row), column) for column, row in enumerate(owner[:columns]) if row >= 0)
+    """(row, column), by row, of the pairs of least summed `cost` (N, M): every row has one, or every column."""
+    rows, columns = linear_sum_assignment(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))

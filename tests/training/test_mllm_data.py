@@ -213,3 +213,8 @@ def test_lines_are_strict(built: Path) -> None:
     assert Line.model_validate_json(line.model_dump_json()) == line
     with pytest.raises(ValueError, match="id"):
         Line.model_validate({**line.model_dump(), "id": "../up"})
+
+
+def test_a_split_without_samples_is_not_made(tmp_path: Path) -> None:
+    build(SMALL.model_copy(update={"per_source": {"train": 1}}), tmp_path)
+    assert set(manifest(tmp_path)["counts"]["samples"]) == {"train"} and not (tmp_path / "test").exists()

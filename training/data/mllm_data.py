@@ -80,6 +80,7 @@ class MllmDataConfig(BaseModel):
         "test": 6,
         "clips": 6,
     }
+    """Samples of each source; a split that is not named gives none."""
     shard_sources: Annotated[int, Field(ge=1, le=1000)] = 6
     frame_side_px: Annotated[int, Field(ge=0, le=LARGEST_SIDE_PX)] = 0
     """Longer side of the frames that are stored for large models, at most; 0: none are."""
@@ -180,7 +181,7 @@ def _jobs(config: MllmDataConfig, sources: list[Source]) -> list[_Job]:
     """Shards, the held-out ones early, so that a set that is still being made can be used."""
     jobs: list[tuple[float, _Job]] = []
     for split in SPLITS:
-        own = [source for source in sources if source.split == split]
+        own = [source for source in sources if source.split == split and split in config.per_source]
         size = config.shard_sources
         for number, start in enumerate(range(0, len(own), size)):
             place = start / len(own) * (1.0 if split == "train" else HELD_OUT_FIRST)
