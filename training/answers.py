@@ -42,7 +42,7 @@ def answer_split(
 
     def ask(path: Path) -> list[tuple[Line, Answer]]:
         shard = read_shard(path)
-        questions = [_question(shard, index, diagnostics) for index in range(len(shard.lines))]
+        questions = [frame_question(shard, index, diagnostics) for index in range(len(shard.lines))]
         return list(zip(shard.lines, read_answers(engine, questions), strict=True))
 
     return write_answers(ask, engine.name, data, split, out, emit, {"diagnostics": diagnostics})
@@ -71,7 +71,8 @@ def write_answers(
     return out
 
 
-def _question(shard: Shard, index: int, diagnostics: bool) -> FrameQuestion:
+def frame_question(shard: Shard, index: int, diagnostics: bool) -> FrameQuestion:
+    """What is asked about a stored sample; without `diagnostics` its second picture is blank."""
     stored = shard.statistics[index]
     shown = mosaic(stored if diagnostics else np.zeros_like(stored))
     return FrameQuestion((Image.fromarray(shard.picture[index]), Image.fromarray(shown)))

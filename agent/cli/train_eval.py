@@ -6,7 +6,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -45,6 +45,9 @@ def answer_frames(
     diagnostics: Annotated[
         bool, typer.Option(help="Show the diagnostic picture; without, a blank one, for a model that learned so.")
     ] = True,
+    one_by_one: Annotated[
+        bool, typer.Option("--one-by-one", help="Each question alone, for a model that learned so.")
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -79,20 +82,34 @@ def answer_frames(
         elif engine is AnswerEngine.cells:
             show(_read_from_cells(model, read_out, data, split, out, emit))
         else:
-            show(_asked(model, batch, device, diagnostics, data, split, out, emit))
+            how = _Asking(batch, device, diagnostics, one_by_one)
+            show(_asked(model, how, data, split, out, emit))
     return 0
 
 
-def _asked(
-    model: Path | None, batch: int, device: str, diagnostics: bool, data: Path, split: str, out: Path, emit: Emit
-) -> Path:
+class _Asking(NamedTuple):
+    """How a checkpoint is asked."""
+
+    batch: int
+    device: str
+    diagnostics: bool
+    one_by_one: bool
+
+
+def _asked(model: Path | None, how: _Asking, data: Path, split: str, out: Path, emit: Emit) -> Path:
     if model is None:
         raise UsageError("there is no checkpoint to ask: name one with --model, or use --engine signals")
     from analysis.mllm.client_local import LocalEngine
     from analysis.mllm.families import family
     from training.answers import answer_split
 
-    return answer_split(LocalEngine(model, family("compact"), batch, device), data, split, out, diagnostics, emit)
+    if how.one_by_one:
+        from training.answers_single import answer_singly, single_engines
+
+        engines = single_engines(model, how.batch, how.device)
+        return answer_singly(engines, data, split, out, how.diagnostics, emit)
+    engine = LocalEngine(model, family("compact"), how.batch, how.device)
+    return answer_split(engine, data, split, out, how.diagnostics, emit)
 
 
 def _read_from_cells(

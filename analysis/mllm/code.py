@@ -11,6 +11,7 @@ that rounds to the whole frame as `global`; `decode` and GRAMMAR take them in an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 from analysis.mllm.frame_report import (
@@ -63,7 +64,12 @@ def encode(report: FrameReport) -> str:
 
     Raises CodeError for more than six distortions or more than two key ones.
     """
-    return "{dynamic_range} {contrast} ; {distortions} ; {quality}".format_map(encode_parts(report))
+    return joined(encode_parts(report))
+
+
+def joined(parts: Mapping[str, str]) -> str:
+    """One short answer of its four parts."""
+    return "{dynamic_range} {contrast} ; {distortions} ; {quality}".format_map(parts)
 
 
 def encode_parts(report: FrameReport) -> dict[str, str]:
@@ -221,21 +227,22 @@ def _key_choice(first: int, count: int) -> str:
     return f'"{INDEX_WORDS[first]}"' + (f' (" " ({_choice(later)}))?' if later else "")
 
 
-def _grammar() -> str:
-    """Lark rules as llguidance reads them. A box's far corner depends on its near one: one rule a near step."""
+def _grammar(start: str, end: str = "") -> str:
+    """Lark rules as llguidance reads them, `end` after the distortions. A box's far corner depends on its near one:
+    one rule a near step."""
     lines = [
-        'start: range " " contrast " ; " (clean | first)',
+        f"start: {start}",
         f"range: {_choice(RANGE_WORDS)}",
         f"contrast: {_choice(CONTRAST_WORDS)}",
         f"quality: {_choice(QUALITY_WORDS)}",
-        'clean: "clean ; " quality',
+        f'clean: "clean"{end}',
         'first: item " ; " after1',
         'item: type " " severity " " ("global" | "local " box)',
         f"type: {_choice(tuple(TYPE_WORDS.values()))}",
         f"severity: {_choice(SEVERITIES)}",
     ]
     for count in range(1, MAX_CODED + 1):
-        key = f'"key " key{count} " ; " quality'
+        key = f'"key " key{count}{end}'
         more = f' | item " ; " after{count + 1}' if count < MAX_CODED else ""
         lines.append(f"after{count}: {key}{more}")
         firsts = (_key_choice(index, count) for index in range(count))
@@ -249,4 +256,11 @@ def _grammar() -> str:
     return "\n".join(lines) + "\n"
 
 
-GRAMMAR: str = _grammar()
+GRAMMAR: str = _grammar('range " " contrast " ; " (clean | first)', ' " ; " quality')
+PART_GRAMMARS: dict[str, str] = {
+    "dynamic_range": _grammar("range"),
+    "contrast": _grammar("contrast"),
+    "distortions": _grammar("clean | first"),
+    "quality": _grammar("quality"),
+}
+"""Of the parts of `encode_parts`, each answered alone."""

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.mllm.code import PART_GRAMMARS, encode_parts
 from analysis.mllm.diagnostic import mosaic
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import Family, family
 from analysis.mllm.frame_report import FrameReport
+from analysis.mllm.prompts import QUESTIONS
 from toolchain.errors import UsageError
 from training.answers import answer_split
+from training.answers_single import OneQuestion, answer_singly
 from training.data.mllm_shards import PICTURE_SHAPE, STATISTICS_SHAPE, Line, Shard, shard_path, write_shard
 from training.evaluate import evaluate
 from training.evaluate_files import read_frames
@@ -93,3 +96,17 @@ def test_without_diagnostics_the_second_picture_is_blank(data: Path, tmp_path: P
     assert seen[True][0] != seen[False][0]
     with pytest.raises(UsageError, match="another folder"):
         answer_split(Recited([right] * 4), data, "test", tmp_path / "True", diagnostics=False)
+
+
+def test_questions_asked_one_by_one_make_one_report(data: Path, tmp_path: Path) -> None:
+    parts = encode_parts(REPORT)
+    engines = {name: Recited([parts[name]] * 4, OneQuestion(question=name)) for name in QUESTIONS}
+    engines["contrast"].answers[1] = "ct9"
+    out = answer_singly(engines, data, "test", tmp_path / "out")
+    told = family("compact").parse(family("compact").write(REPORT, (224, 140)), (224, 140))
+    assert [frame.found for frame in read_frames(out, data / "test")] == [told, None, told, told]
+    assert [len(engine.asked) for engine in engines.values()] == [4] * len(QUESTIONS)
+    for name in QUESTIONS:
+        asked = OneQuestion(question=name)
+        assert asked.constraint((224, 140)).text == PART_GRAMMARS[name]
+        assert len(asked.prompt().user.split()) == 2

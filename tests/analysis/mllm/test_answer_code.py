@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from analysis.mllm.code import (
     GRAMMAR,
+    PART_GRAMMARS,
     TYPE_WORDS,
     WORDS,
     CodeError,
     decode,
     encode,
+    encode_parts,
     grid_box,
+    joined,
     quality_of,
     quality_word,
 )
@@ -174,11 +177,11 @@ def corruptions(draw: st.DrawFn, text: str) -> str:
 
 
 class GrammarCheck:
-    """Runs GRAMMAR in llguidance over the bytes of a text."""
+    """Runs a grammar in llguidance over the bytes of a text."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: str = GRAMMAR) -> None:
         self._tokenizer = llguidance.LLTokenizer("byte")
-        grammar = llguidance.LLMatcher.grammar_from_lark(GRAMMAR)
+        grammar = llguidance.LLMatcher.grammar_from_lark(rules)
         assert llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer) == ""
         self._matcher = llguidance.LLMatcher(self._tokenizer, grammar)
 
@@ -225,3 +228,18 @@ def test_grammar_and_decode_agree_on_every_box(grammar: GrammarCheck, x: tuple[i
     assert grammar.accepts(text) == (x[0] < x[1] and y[0] < y[1])
     if x[0] < x[1] and y[0] < y[1]:
         assert decode(text).distortions[0].bbox_1000 == (20 * x[0], 20 * y[0], 20 * x[1], 20 * y[1])
+
+
+@pytest.fixture(scope="module")
+def part_grammars() -> dict[str, GrammarCheck]:
+    return {name: GrammarCheck(rules) for name, rules in PART_GRAMMARS.items()}
+
+
+@settings(deadline=None)
+@given(report=frame_reports())
+def test_each_part_has_a_grammar_of_its_own(part_grammars: dict[str, GrammarCheck], report: FrameReport) -> None:
+    parts = encode_parts(report)
+    assert joined(parts) == encode(report)
+    for name, check in part_grammars.items():
+        assert [other for other, text in parts.items() if check.accepts(text)] == [name]
+        assert not check.accepts(encode(report))
