@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent.cli.main import main
+from agent.engines import shipped_model
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import family
 from analysis.mllm.frame_report import FrameReport
@@ -95,6 +96,33 @@ def test_a_model_is_asked_about_a_split(
     assert main(["train", "eval", "--format", "frames", "--pred", str(out), "--truth", str(data / "clips")]) == 0
     assert "| valid answers | 0.000 | - | 1 |" in capsys.readouterr().out
     assert main(asked) == InputError.exit_code  # the set has no split `test`
+
+
+def test_the_shipped_model_is_asked_one_question_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = FrameReport(dynamic_range="high", contrast="low", distortions=(), key=(), level="good", score=3.8)
+    noise = np.random.default_rng(1)
+    arrays = (noise.integers(0, 256, (2, *shape), dtype=np.uint8) for shape in (PICTURE_SHAPE, STATISTICS_SHAPE))
+    data, out = tmp_path / "data", tmp_path / "out"
+    lines = [Line(id=name, source="s", split="test", report=report) for name in "ab"]
+    write_shard(shard_path(data, "test", 0), Shard(*arrays, lines))
+    asked = [
+        "train",
+        "answer",
+        "--model",
+        str(shipped_model()),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--one-by-one",
+    ]
+    assert main(asked) == 0
+    found = [json.loads(line) for line in (out / "00000.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [item["id"] for item in found] == ["a", "b"] and all(item["report"] for item in found)
+    assert json.loads((out / "asked.json").read_text(encoding="utf-8"))["questions"] == "one by one"
+    capsys.readouterr()
 
 
 def test_folders_that_hold_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
