@@ -25,6 +25,7 @@ from analysis.mllm.frame_report import (
     Level,
     middle_score,
 )
+from analysis.mllm.prompts import Question
 from analysis.schema import Box, Distortion, DistortionType, Severity
 
 TYPE_WORDS: dict[DistortionType, str] = dict(
@@ -67,12 +68,13 @@ def encode(report: FrameReport) -> str:
     return joined(encode_parts(report))
 
 
-def joined(parts: Mapping[str, str]) -> str:
+def joined(parts: Mapping[Question, str]) -> str:
     """One short answer of its four parts."""
-    return "{dynamic_range} {contrast} ; {distortions} ; {quality}".format_map(parts)
+    light = f"{parts['dynamic_range']} {parts['contrast']}"
+    return f"{light} ; {parts['distortions']} ; {parts['quality']}"
 
 
-def encode_parts(report: FrameReport) -> dict[str, str]:
+def encode_parts(report: FrameReport) -> dict[Question, str]:
     """The parts that `encode` joins: `dynamic_range`, `contrast`, `distortions` (with the key) and `quality`."""
     return {
         "dynamic_range": RANGE_WORDS[GRADES.index(report.dynamic_range)],
@@ -257,7 +259,7 @@ def _grammar(start: str, end: str = "") -> str:
 
 
 GRAMMAR: str = _grammar('range " " contrast " ; " (clean | first)', ' " ; " quality')
-PART_GRAMMARS: dict[str, str] = {
+PART_GRAMMARS: dict[Question, str] = {
     "dynamic_range": _grammar("range"),
     "contrast": _grammar("contrast"),
     "distortions": _grammar("clean | first"),

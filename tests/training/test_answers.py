@@ -15,7 +15,7 @@ from analysis.mllm.diagnostic import mosaic
 from analysis.mllm.engine import FrameQuestion
 from analysis.mllm.families import Family, family
 from analysis.mllm.frame_report import FrameReport
-from analysis.mllm.prompts import QUESTIONS
+from analysis.mllm.prompts import QUESTIONS, Question
 from toolchain.errors import UsageError
 from training.answers import answer_split
 from training.answers_single import OneQuestion, answer_singly
@@ -100,7 +100,9 @@ def test_without_diagnostics_the_second_picture_is_blank(data: Path, tmp_path: P
 
 def test_questions_asked_one_by_one_make_one_report(data: Path, tmp_path: Path) -> None:
     parts = encode_parts(REPORT)
-    engines = {name: Recited([parts[name]] * 4, OneQuestion(question=name)) for name in QUESTIONS}
+    engines: dict[Question, Recited] = {
+        name: Recited([parts[name]] * 4, OneQuestion(question=name)) for name in QUESTIONS
+    }
     engines["contrast"].answers[1] = "ct9"
     out = answer_singly(engines, data, "test", tmp_path / "out")
     told = family("compact").parse(family("compact").write(REPORT, (224, 140)), (224, 140))

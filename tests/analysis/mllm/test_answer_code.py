@@ -22,6 +22,7 @@ from analysis.mllm.code import (
     quality_word,
 )
 from analysis.mllm.frame_report import LEVELS, FrameReport
+from analysis.mllm.prompts import Question
 from analysis.schema import Distortion
 from tests.analysis.mllm.frame_reports import boxes, frame_reports
 
@@ -231,13 +232,13 @@ def test_grammar_and_decode_agree_on_every_box(grammar: GrammarCheck, x: tuple[i
 
 
 @pytest.fixture(scope="module")
-def part_grammars() -> dict[str, GrammarCheck]:
+def part_grammars() -> dict[Question, GrammarCheck]:
     return {name: GrammarCheck(rules) for name, rules in PART_GRAMMARS.items()}
 
 
 @settings(deadline=None)
 @given(report=frame_reports())
-def test_each_part_has_a_grammar_of_its_own(part_grammars: dict[str, GrammarCheck], report: FrameReport) -> None:
+def test_each_part_has_a_grammar_of_its_own(part_grammars: dict[Question, GrammarCheck], report: FrameReport) -> None:
     parts = encode_parts(report)
     assert joined(parts) == encode(report)
     for name, check in part_grammars.items():
