@@ -93,7 +93,7 @@ def run(name: str, place: Place) -> Path:
             mined = place.train("mine", name, {"samples": MINED_SAMPLES}, model)
             hard = ["--hard", mined / "hard.jsonl"]
         steps = round(place.grpo_steps * asked.grpo)
-        changes = {"steps": steps, "warmup_steps": steps // 20, "learning_rate": 3e-5, "checkpoint_every": 20}
+        changes = {"steps": steps, "warmup_steps": steps // 20, "learning_rate": 1e-5, "checkpoint_every": 20}
         model = place.train("grpo", name, changes, model, *hard) / "model"
     answers = place.out / f"{name}-answers-seed{place.seed}"
     agent(
