@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.mllm.code import encode_parts
+from analysis.mllm.code import encode_parts, joined
 from analysis.mllm.families import Family, Size, family
 from analysis.mllm.frame_report import AnswerError, FrameReport
 from analysis.mllm.prompts import FIELDS, QUESTIONS, Question
@@ -90,7 +90,7 @@ def _completed_code(task: Task, text: str) -> str:
         parts["distortions"] = " ; ".join(left)
     elif left:
         raise AnswerError("the answer says more than was asked")
-    return "{dynamic_range} {contrast} ; {distortions} ; {quality}".format_map(parts)
+    return joined(parts)
 
 
 def _completed_json(task: Task, entry: Family, text: str) -> str:
