@@ -14,7 +14,7 @@ from toolchain.files import write_atomic
 from training.mllm_checkpoint import fingerprint, folder_hashes, load_model
 
 HASHES = "hashes.json"
-BESIDE = ("cell_head.safetensors",)
+BESIDE = ("cell_head.tensors",)
 """Files of ours beside a model's weights, which no loader asks for: they are carried along."""
 
 

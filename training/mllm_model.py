@@ -45,7 +45,8 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """The chat markup of the Qwen family, without its default system message."""
-HEAD_FILE = "cell_head.safetensors"
+HEAD_FILE = "cell_head.tensors"
+"""In the format of safetensors, by another ending: vLLM takes every *.safetensors of a folder for the model's."""
 
 
 class CompactConfig(BaseModel):

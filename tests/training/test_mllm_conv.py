@@ -131,7 +131,7 @@ def test_the_cell_head_of_a_checkpoint_answers_as_the_net_does(data: Path, tmp_p
     asked = ["train", "answer", "--engine", "cells", "--model", str(model), "--data", str(data), "--out", str(out)]
     assert main(asked) == 0
     assert evaluate(read_frames(out, data / "test")).figures["valid"].value == 1.0
-    (model / "cell_head.safetensors").unlink()
+    (model / "cell_head.tensors").unlink()
     assert main(asked) == InputError.exit_code
 
 

@@ -130,6 +130,6 @@ def test_the_head_reads_what_it_writes_and_survives_its_file(folder: Path) -> No
 
 
 def test_a_damaged_head_is_an_input_error(tmp_path: Path) -> None:
-    (tmp_path / "cell_head.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "cell_head.tensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="no cell head"):
         CellHead.load(tmp_path)

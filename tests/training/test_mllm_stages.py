@@ -322,8 +322,8 @@ def test_the_stages_run_from_the_command_line(
 def test_the_exported_folder_is_whole_and_loads_as_stock(start: Path, trained: Path) -> None:
     hashes = json.loads((trained / "hashes.json").read_text())
     assert hashes == {name: value for name, value in folder_hashes(trained).items() if name != "hashes.json"}
-    assert {"model.safetensors", "config.json", "tokenizer.json", "cell_head.safetensors"} <= hashes.keys()
-    assert hashes["cell_head.safetensors"] == folder_hashes(start)["cell_head.safetensors"]
+    assert {"model.safetensors", "config.json", "tokenizer.json", "cell_head.tensors"} <= hashes.keys()
+    assert hashes["cell_head.tensors"] == folder_hashes(start)["cell_head.tensors"]
     assert type(load_model(trained)).__name__ == "Qwen2_5_VLForConditionalGeneration"
 
 
