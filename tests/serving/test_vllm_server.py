@@ -1,7 +1,7 @@
 """A real vLLM server, started by the line that `agent serve-mllm` prints, gives the local engine's answers.
 
 Opt-in, `make test-vllm`: vLLM lives in an environment of its own, named by SDR2HDR_VLLM_PYTHON (its interpreter).
-SDR2HDR_COMPACT_MODEL names a trained compact model; without it the weights are random, which proves the plumbing.
+The model is the one that ships; SDR2HDR_COMPACT_MODEL names another compact one.
 """
 
 from __future__ import annotations
