@@ -9,7 +9,7 @@ from toolchain.video.facts import MediaFacts
 
 START_S = 4.0
 """Starting the worker, planning and the pilot."""
-OPEN_MODEL_S = 5.0
+OPEN_MODEL_S = 4.0
 """Opening the analyser's model in process (docs/benchmarks/analyser_speed.json); frames add 0.2 to 0.3 s each."""
 
 

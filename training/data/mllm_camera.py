@@ -1,7 +1,7 @@
 """What is not damage: how a sound picture comes out of one camera, lens and finishing suite or another.
 
-Drawn pictures are sharp everywhere and free of noise, and so are photographs once they are shrunk. A model that has
-seen no others accuses every shallow depth of field, every soft lens and every warm evening. All amounts stay below
+Drawn pictures are sharp everywhere and free of noise, and so are photographs once they are shrunk; real video is not,
+and its shallow depth of field, soft lenses and warm evenings are no damage. All amounts stay below
 the mildest damage of their kind (`training.data.distortions_*`), except the depth of field, which no threshold tells
 from defocus: it grows smoothly away from what is in focus and leaves that sharp.
 """
