@@ -25,7 +25,7 @@ from toolchain.files import sha256_file, write_atomic
 from training.data.folders import claim
 from training.data.mllm_card import card
 from training.data.mllm_frames import LARGEST_SIDE_PX, frames_path, png, shrunk, write_frames
-from training.data.mllm_sample import Sample, make_coded_sample, make_sample
+from training.data.mllm_sample import Sample, Variety, make_coded_sample, make_sample
 from training.data.mllm_shards import (
     MANIFEST,
     PICTURE_SHAPE,
@@ -86,11 +86,18 @@ class MllmDataConfig(BaseModel):
     """Longer side of the frames that are stored for large models, at most; 0: none are."""
     camera_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Of training samples: seen through a camera first (`training.data.mllm_camera`). Held-out ones never are."""
+    trim_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of training samples: graded with a bent curve and trimmed after it (`training.data.mllm_trim`)."""
+    muted_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of training samples: with little colour, and rightly so."""
 
     def told(self) -> dict[str, Any]:
         """As JSON, without what came later and is not used: a set made before it existed is the same set."""
-        late = {"frame_side_px": self.frame_side_px, "camera_share": self.camera_share}
-        return self.model_dump(mode="json", exclude={name for name, value in late.items() if not value})
+        late = ("frame_side_px", "camera_share", "trim_share", "muted_share")
+        return self.model_dump(mode="json", exclude={name for name in late if not getattr(self, name)})
+
+    def variety(self, split: Split) -> Variety:
+        return Variety(self.camera_share, self.trim_share, self.muted_share) if split == "train" else Variety()
 
 
 @dataclass(frozen=True)
@@ -237,8 +244,7 @@ def sampler(config: MllmDataConfig, source: Source) -> Callable[[int], Sample | 
 def _maker(config: MllmDataConfig, source: Source) -> Callable[[np.random.Generator], Sample | None]:
     if source.frames is not None:
         return partial(make_coded_sample, source, source.frames())
-    camera_share = config.camera_share if source.split == "train" else 0.0
-    return partial(make_sample, source, source.render(), config.shares, camera_share=camera_share)
+    return partial(make_sample, source, source.render(), config.shares, variety=config.variety(source.split))
 
 
 def _manifest(config: MllmDataConfig, stamp: str, folder: Path, jobs: list[_Job]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from training.data.grading import CURVES, UNSEEN_CURVES, Curve, GradeRecipe, gra
 from training.data.mllm_camera import through_camera
 from training.data.mllm_labels import grades, master_stops
 from training.data.mllm_sources import Source, Split, sdr_light
+from training.data.mllm_trim import bent, muted, trimmed
 from training.data.restore_defects import Coding
 
 SIZES = ((1920, 1080), (1280, 720), (960, 540), (640, 360), (480, 270))
@@ -32,6 +33,20 @@ CROP_SHARE, FLIP_SHARE, DELIVERED_SHARE = 0.15, 0.5, 0.4
 """How often a damaged frame is cropped, mirrored, and coded as lightly as good deliveries are."""
 
 CLEAN_CLIP_SHARE = 0.3
+LEAST_CHROMA, LEAST_MUTED_CHROMA = 4.0, 1.5
+"""Mean difference of the largest and the least channel, in codes; below lies grey."""
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How often a training sample's sound picture is seen through a camera, its grade trimmed, its colour muted."""
+
+    camera_share: float = 0.0
+    trim_share: float = 0.0
+    muted_share: float = 0.0
+
+
+AS_IT_IS = Variety()
 
 
 @dataclass(frozen=True)
@@ -51,18 +66,18 @@ def make_sample(
     master: FloatArray,
     shares: Sequence[float],
     rng: np.random.Generator,
-    camera_share: float = 0.0,
+    variety: Variety = AS_IT_IS,
 ) -> Sample | None:
     """A sample of the source's rendered `master`; None where none of a few windows and grades gives a sound picture.
 
-    `shares` are the odds of pristine, global and local; `camera_share` is how often `through_camera` comes first.
+    `shares` are the odds of pristine, global and local.
     """
-    found = _clean(source, master, rng)
+    found = _clean(source, master, rng, variety)
     if found is None:
         return None
-    clean, stops, spread, curve = found
-    filmed = through_camera(clean, rng) if camera_share and rng.random() < camera_share else None
-    is_filmed = filmed is not None and _is_sound(filmed)
+    clean, stops, spread, look = found
+    filmed = through_camera(clean, rng) if _happens(variety.camera_share, rng) else None
+    is_filmed = filmed is not None and _is_sound(filmed, look.least_chroma)
     if filmed is not None and is_filmed:
         clean = filmed
     layout = LAYOUTS[int(rng.choice(3, p=np.array(shares) / sum(shares)))]
@@ -73,8 +88,10 @@ def make_sample(
         frame = np.ascontiguousarray(frame[:, ::-1])
         damages = [replace(item, box=flipped(item.box)) for item in damages]
     frame, delivery = _delivered(frame, rng)
-    how = {"curve": curve, "cropped": is_cropped, "flipped": bool(is_flipped), "delivery": delivery}
+    how = {"curve": look.curve, "cropped": is_cropped, "flipped": bool(is_flipped), "delivery": delivery}
     how |= {"camera": True} if is_filmed else {}
+    how |= {"trimmed": True} if look.is_trimmed else {}
+    how |= {"muted": True} if look.is_muted else {}
     return _sample(source, frame, damages, (stops, spread), how)
 
 
@@ -112,18 +129,42 @@ def _sample(
     return Sample(picture(frame), quantised(statistics(frame)), truth, extra, frame)
 
 
-def _clean(source: Source, master: FloatArray, rng: np.random.Generator) -> tuple[Picture, float, float, str] | None:
-    """An SDR picture without damage, its master's stops and spread, and the curve of its grade."""
+@dataclass(frozen=True)
+class _Look:
+    curve: str
+    is_trimmed: bool = False
+    is_muted: bool = False
+
+    @property
+    def least_chroma(self) -> float:
+        return LEAST_MUTED_CHROMA if self.is_muted else LEAST_CHROMA
+
+
+def _clean(
+    source: Source, master: FloatArray, rng: np.random.Generator, variety: Variety
+) -> tuple[Picture, float, float, _Look] | None:
+    """An SDR picture without damage, its master's stops and spread, and how it was graded."""
     for _ in range(_TRIES):
         window = _window(master, rng)
         if source.is_hdr:
             recipe = _recipe(source.split, rng)
         else:
             recipe = GradeRecipe(curve="clip", exposure_ev=float(rng.uniform(-0.3, 0.0)))
-        codes = np.rint(grade(window, recipe) * 255).astype(np.uint8)
-        if _is_sound(codes):
-            return codes, *master_stops(window), recipe.curve
+        is_trimmed = source.is_hdr and _happens(variety.trim_share, rng)
+        is_muted = _happens(variety.muted_share, rng)
+        recipe = bent(recipe, rng) if is_trimmed else recipe
+        recipe = muted(recipe, rng) if is_muted else recipe
+        signal = grade(window, recipe)
+        codes = np.rint((trimmed(signal, rng) if is_trimmed else signal) * 255).astype(np.uint8)
+        look = _Look(recipe.curve, is_trimmed, is_muted)
+        if _is_sound(codes, look.least_chroma):
+            return codes, *master_stops(window), look
     return None
+
+
+def _happens(share: float, rng: np.random.Generator) -> bool:
+    """Nothing is drawn for what never happens: a set without it stays the same to the bit."""
+    return bool(share) and bool(rng.random() < share)
 
 
 def _window(master: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -152,7 +193,7 @@ def _recipe(split: Split, rng: np.random.Generator) -> GradeRecipe:
     )
 
 
-def _is_sound(codes: Picture) -> bool:
+def _is_sound(codes: Picture, least_chroma: float) -> bool:
     """No defect of its own: hardly clipped, not dark as a whole, neither grey nor garish, not empty."""
     few = codes[::3, ::3].astype(np.int16)
     most, least = few.max(axis=-1), few.min(axis=-1)
@@ -160,7 +201,7 @@ def _is_sound(codes: Picture) -> bool:
     return bool(
         (most >= 252).mean() < 0.03
         and bright >= 70
-        and 4.0 <= chroma <= 110.0
+        and least_chroma <= chroma <= 110.0
         and few.std() >= 12
         and most.max() > 110
     )
