@@ -44,10 +44,11 @@ def eye_tokens(
 
 
 def head_told(head: CellHead, tokens: Tensor) -> Told:
-    """What (n, 184, hidden) tokens of the two pictures say."""
-    shrunk, diagnostic = tokens.split(TOKENS, dim=1)
-    cells, regions = (read(diagnostic).unflatten(1, CELLS) for read in (head.cells, head.regions))
-    return Told(cells, head.picture(shrunk).mean(1), regions)
+    """What (n, 184, hidden) tokens of the two pictures say; of the grades, both pictures alike."""
+    both = tokens.split(TOKENS, dim=1)
+    cells, regions = (read(both[1]).unflatten(1, CELLS) for read in (head.cells, head.regions))
+    grades = torch.stack([head.picture(part).mean(1) for part in both]).mean(0)
+    return Told(cells, grades, regions)
 
 
 class Due(NamedTuple):

@@ -191,7 +191,7 @@ class CellHead(nn.Module):
     """What single tokens say, read along fixed directions: the agreed language of the eye and of the reader.
 
     A diagnostic token says of its cell, for each type, whether the damage is at least minor, moderate, severe, and
-    where the edges of the damaged region are that it lies in; a token of the shrunk picture whether dynamic range and
+    where the edges of the damaged region are that it lies in; the tokens of both pictures whether dynamic range and
     contrast are above each step. The directions are orthonormal and never learn, so that an eye trained without a
     reader, and a reader trained on simulated tokens, fit together.
     """
@@ -209,7 +209,7 @@ class CellHead(nn.Module):
         return logits.unflatten(-1, (len(TYPE_WORDS), len(SEVERITIES)))
 
     def picture(self, tokens: Tensor) -> Tensor:
-        """(..., hidden) tokens of the shrunk picture to logits (..., 6): four of dynamic range, two of contrast."""
+        """(..., hidden) tokens of a picture to logits (..., 6): four of dynamic range, two of contrast."""
         return BIAS + GAIN * (tokens.float() @ self.directions[CELL_OUTPUTS:-REGION_OUTPUTS].T)
 
     def regions(self, tokens: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ class CellHead(nn.Module):
         return (logits.flatten(-2) - BIAS) / GAIN @ self.directions[:CELL_OUTPUTS]
 
     def picture_tokens(self, logits: Tensor) -> Tensor:
-        """The tokens of the shrunk picture that say (..., 6) and nothing else."""
+        """The tokens of a picture that say (..., 6) and nothing else."""
         return (logits - BIAS) / GAIN @ self.directions[CELL_OUTPUTS:-REGION_OUTPUTS]
 
     def region_tokens(self, waves: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from toolchain.events import Emit, Progress, StepCompleted, StepStarted, ignore
 from training import mllm_eye, mllm_reader
 from training.learner import Learner, Loss
 from training.metrics_log import record, recorded
+from training.mllm_checkpoint import load_model
 from training.mllm_dense import SampleData
 from training.mllm_model import CellHead, CompactConfig, compact_model, processor
 from training.mllm_speed import speed_up
@@ -36,6 +37,7 @@ class PretrainConfig(BaseModel):
     name: str = Field(default="pretrain", pattern=r"^[a-z0-9-]+$")
     half: Literal["eye", "reader"]
     model: CompactConfig = CompactConfig()
+    start: str | None = Field(default=None, description="a checkpoint folder to go on from; none: from nothing")
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=0)
     pasted: float = Field(default=0.0, ge=0, lt=1, description="of a batch: samples with regions of others; eye only")
@@ -65,9 +67,20 @@ class Half(nn.Module):
     def __init__(self, config: PretrainConfig):
         super().__init__()
         self.model, self.head = compact_model(config.model), CellHead(config.model.hidden)
+        if config.start is not None:
+            self._begin_with(Path(config.start))
         for name, weight in self.model.named_parameters():
             weight.requires_grad_(name.startswith("model.visual.") == (config.half == "eye"))
         speed_up(self.model)
+
+    def _begin_with(self, folder: Path) -> None:
+        """UsageError for a checkpoint of other sizes, or with another head."""
+        known, head = load_model(folder).state_dict(), CellHead.load(folder)
+        own = self.model.state_dict()
+        is_same = known.keys() == own.keys() and all(known[name].shape == own[name].shape for name in own)
+        if not is_same or not torch.equal(head.directions, self.head.directions):
+            raise UsageError(f"{folder} is of other sizes than the recipe's model: name a checkpoint of one recipe")
+        self.model.load_state_dict(known)
 
 
 def train(config: PretrainConfig, data: Path | None, out: Path, emit: Emit = ignore) -> Path:

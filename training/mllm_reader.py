@@ -71,9 +71,9 @@ def reader_logits(
     model: Qwen2_5_VLForConditionalGeneration, head: CellHead, batch: ReaderBatch
 ) -> tuple[Tensor, Tensor]:
     """Logits (n, answer, vocabulary) of the answers' tokens, and those tokens (n, answer), NO_LOSS where none is."""
-    shrunk = head.picture_tokens(batch.grades)[:, None].expand(-1, TOKENS[0], -1)
+    grades = head.picture_tokens(batch.grades)[:, None]
     diagnostic = head.cell_tokens(batch.cells.flatten(1, 2)) + head.region_tokens(batch.regions.flatten(1, 2))
-    tokens = torch.cat([shrunk, diagnostic], dim=1)
+    tokens = torch.cat([grades.expand(-1, TOKENS[0], -1), grades + diagnostic], dim=1)
     tokens = tokens + TOKEN_NOISE * torch.randn_like(tokens)
     embedded = model.get_input_embeddings()(batch.ids)
     embedded = embedded.masked_scatter((batch.kinds == 1)[..., None], tokens.to(embedded.dtype))

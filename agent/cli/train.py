@@ -188,13 +188,17 @@ def pretrain(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Made by `agent train data`; a reader needs none.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="The checkpoint to go on from, instead of `start`.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Train the compact analyser's eye on samples, or its reader on simulated maps."""
     with _training(out, as_json) as (emit, made):
         from training import mllm_pretrain as recipe
 
-        made(recipe.train(recipe.load_config(config), data, out, emit))
+        found = recipe.load_config(config)
+        made(recipe.train(found.model_copy(update={"start": str(model)}) if model else found, data, out, emit))
     return 0
 
 

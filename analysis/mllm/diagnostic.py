@@ -1,8 +1,10 @@
 """What shrinking a picture would erase, as a picture: 48 statistics of each of 16 x 9 cells, measured at native size.
 
 A cell's statistics become a 4 x 4 mosaic of 7-pixel blocks with three channels, so that a model that takes RGB
-pictures takes them as one more picture on the grid of the shrunk frame. Nothing is scaled by the picture itself. The
-last column of every cell says where it is: a model knows places only from one another, and has to name them.
+pictures takes them as one more picture on the grid of the shrunk frame. Nothing is scaled by the picture itself. Two
+of a block's lines say how far the statistic is from the picture's usual one and from the cells around: a cast or a
+blur in one place is told by its surroundings, which a model of few layers compares late or never. The last column of
+every cell says where it is: a model knows places only from one another, and has to name them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ CELLS = (9, 16)
 STATISTICS: tuple[str, ...] = (*KERNEL_STATISTICS, "cb", "cr", "cb_spread", "cr_spread")
 """Names, in the order of the last axis of `statistics`."""
 MOSAIC, BLOCK_PX = 4, 7
+LINES_PX = (5, 1, 1)
+"""Of a block: the statistic itself, its difference from the picture's median, and from the mean of `AROUND`."""
+AROUND = ((-2, 0), (2, 0), (0, -2), (0, 2), (-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Cells down and across, all at about the same distance. Beyond the rim the picture is mirrored."""
 PLACE_WAVES = 4
 """Half waves over the picture, 1 to 4, by whose height a cell says where it is: red across, green down."""
 DIAGNOSTIC_SIZE = (448, 252)
@@ -73,15 +79,43 @@ def quantised(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def mosaic(stored: NDArray[np.uint8]) -> Picture:
     """(..., 9, 16, 48) uint8 of `quantised` -> (..., 252, 448, 3): statistic k is block k // 3 and channel k % 3.
 
-    Each is spread by `spread`; the last column of a cell is its `place_marks` instead.
+    Each is spread by `spread`, with `contrasts` in its block's last two lines; the last column of a cell is its
+    `place_marks` instead.
     """
-    lead = stored.shape[:-3]
-    blocks = spread()[np.arange(len(STATISTICS)), stored].reshape(*lead, *CELLS, MOSAIC, MOSAIC, 3)
-    laid = np.moveaxis(blocks, -4, -3).reshape(*lead, CELLS[0] * MOSAIC, CELLS[1] * MOSAIC, 3)
-    large = laid.repeat(BLOCK_PX, axis=-3).repeat(BLOCK_PX, axis=-2)
+    shown = spread()[np.arange(len(STATISTICS)), stored]
+    layers = [_laid(layer) for layer in (shown, *contrasts(shown))]
+    lines = [layer for layer, count in zip(layers, LINES_PX, strict=True) for _ in range(count)]
+    tall = np.stack(lines, axis=-3).reshape(*stored.shape[:-3], DIAGNOSTIC_SIZE[1], CELLS[1] * MOSAIC, 3)
+    large = tall.repeat(BLOCK_PX, axis=-2)
     cell_px = MOSAIC * BLOCK_PX
     large[..., cell_px - 1 :: cell_px, :] = place_marks()
     return large
+
+
+def contrasts(shown: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(..., 9, 16, 48) codes of `spread` -> twice the same shape: less the median of the picture's cells, and less
+    the mean of the cells around. No difference is 128; three usual deviations are the most that is shown."""
+    values = shown.astype(np.float32)
+    usual = np.median(values, axis=(-3, -2), keepdims=True)
+    rim = max(abs(step) for way in AROUND for step in way)
+    wide = np.pad(values, [(0, 0)] * (values.ndim - 3) + [(rim, rim), (rim, rim), (0, 0)], mode="reflect")
+    rows, columns = CELLS
+    shifted = (
+        wide[..., rim + down : rim + down + rows, rim + across : rim + across + columns, :] for down, across in AROUND
+    )
+    around = sum(shifted, np.zeros_like(values)) / len(AROUND)
+    return _difference(values, usual), _difference(values, around)
+
+
+def _difference(values: NDArray[np.float32], others: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.rint(np.clip(127.5 + values - others, 0, 255)).astype(np.uint8)
+
+
+def _laid(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(..., 9, 16, 48) -> (..., 36, 64, 3): the blocks of all cells, a pixel each."""
+    blocks = codes.reshape(*codes.shape[:-1], MOSAIC, MOSAIC, 3)
+    laid = np.moveaxis(blocks, -4, -3)
+    return laid.reshape(*codes.shape[:-3], CELLS[0] * MOSAIC, CELLS[1] * MOSAIC, 3)
 
 
 @cache

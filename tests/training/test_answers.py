@@ -89,10 +89,10 @@ def test_without_diagnostics_the_second_picture_is_blank(data: Path, tmp_path: P
     for diagnostics in (True, False):
         engine = Recited([right] * 4)
         answer_split(engine, data, "test", tmp_path / str(diagnostics), diagnostics)
-        seen[diagnostics] = [question.images[1].getpixel((40, 40)) for question in engine.asked]
+        seen[diagnostics] = [question.images[1].getpixel((38, 38)) for question in engine.asked]
     assert len(set(seen[True])) == len(set(seen[False])) == 1
-    assert seen[True][0] == tuple(mosaic(np.full(STATISTICS_SHAPE, 9, np.uint8))[40, 40])
-    assert seen[False][0] == tuple(mosaic(np.zeros(STATISTICS_SHAPE, np.uint8))[40, 40])
+    assert seen[True][0] == tuple(mosaic(np.full(STATISTICS_SHAPE, 9, np.uint8))[38, 38])
+    assert seen[False][0] == tuple(mosaic(np.zeros(STATISTICS_SHAPE, np.uint8))[38, 38])
     assert seen[True][0] != seen[False][0]
     with pytest.raises(UsageError, match="another folder"):
         answer_split(Recited([right] * 4), data, "test", tmp_path / "True", diagnostics=False)

@@ -19,6 +19,7 @@ from analysis.mllm.processor import Qwen2_5_VLProcessor  # noqa: E402
 from analysis.mllm.prompts import QUESTIONS  # noqa: E402
 from toolchain.errors import InputError  # noqa: E402
 from training.mllm_collate import image_grids, pixel_values  # noqa: E402
+from training.mllm_eye import head_told  # noqa: E402
 from training.mllm_model import (  # noqa: E402
     FIRST_ANSWER_WORD,
     UNKNOWN,
@@ -127,6 +128,20 @@ def test_the_head_reads_what_it_writes_and_survives_its_file(folder: Path) -> No
     both = head.cell_tokens(logits) + head.region_tokens(waves)
     torch.testing.assert_close(head.regions(both), waves, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(head.cells(both), logits, atol=1e-4, rtol=1e-4)
+
+
+def test_both_pictures_say_the_grades_of_the_frame_and_one_alone_its_cells() -> None:
+    head = CellHead(SMALL.hidden)
+    grades, cells = torch.randn(2, 6), torch.randn(2, 144, 15, 3)
+    said = head.picture_tokens(grades)[:, None]
+    tokens = torch.cat([said.expand(-1, 40, -1), said + head.cell_tokens(cells)], dim=1)
+    told = head_told(head, tokens)
+    torch.testing.assert_close(told.grades, grades, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(told.cells.flatten(1, 2), cells, atol=1e-4, rtol=1e-4)
+    for silent in (slice(0, 40), slice(40, 184)):
+        half = tokens.clone()
+        half[:, silent] = head.picture_tokens(torch.full((6,), -4.0))
+        torch.testing.assert_close(head_told(head, half).grades, (grades - 4.0) / 2, atol=1e-4, rtol=1e-4)
 
 
 def test_a_damaged_head_is_an_input_error(tmp_path: Path) -> None:

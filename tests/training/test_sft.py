@@ -141,6 +141,22 @@ def test_eye_and_reader_are_joined(data: Path, tmp_path: Path) -> None:
         assert torch.equal(weight, load_file(made[half] / "model.safetensors")[name]), name
 
 
+def test_a_pretraining_goes_on_from_a_checkpoint_of_its_sizes_alone(data: Path, tmp_path: Path) -> None:
+    def eye(start: Path | None, **changes: object) -> Path:
+        recipe = {"half": "eye", "model": TINY, "steps": 1, "batch": 2, "validate_most": 2, "average": 0.0}
+        config = mllm_pretrain.PretrainConfig.model_validate(
+            recipe | {"start": str(start) if start else None} | changes
+        )
+        return mllm_pretrain.train(config, data, tmp_path / f"{start is None}-{len(changes)}")
+
+    first = eye(None, learning_rate=0.1)
+    again = load_file(eye(first, learning_rate=1e-12, weight_decay=0.0) / "model.safetensors")
+    for name, weight in load_file(first / "model.safetensors").items():
+        torch.testing.assert_close(again[name], weight, atol=1e-6, rtol=0)
+    with pytest.raises(UsageError, match="of other sizes"):
+        eye(first, model=TINY.model_copy(update={"inner": 40}), seed=1, steps=2)
+
+
 def test_an_eye_without_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="real samples"):
         mllm_pretrain.train(mllm_pretrain.PretrainConfig(half="eye", steps=1), None, tmp_path)

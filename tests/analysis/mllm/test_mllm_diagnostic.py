@@ -8,10 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.mllm.diagnostic import (
+    AROUND,
     CELLS,
     DEVIATION,
     STATISTICS,
     USUAL,
+    contrasts,
     diagnostic_image,
     mosaic,
     picture,
@@ -61,6 +63,31 @@ def test_the_mosaic_shows_each_statistic_in_its_block() -> None:
         y, x = 28 * row + 7 * (k // 3 // 4) + 3, 28 * column + 7 * (k // 3 % 4) + 3
         assert shown[y, x, k % 3] == spread()[k, stored[row, column, k]]
     assert np.array_equal(mosaic(stored[None])[0], shown)
+
+
+def test_a_blocks_last_lines_hold_the_statistic_against_its_picture_and_against_the_cells_around() -> None:
+    stored = np.random.default_rng(2).integers(0, 256, (*CELLS, 48), dtype=np.uint8)
+    shown = mosaic(stored)
+    codes = spread()[np.arange(48), stored].astype(float)
+    mirrored = np.pad(codes, ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    for row, column, k in ((0, 0, 0), (3, 7, 17), (8, 14, 46)):
+        y, x = 28 * row + 7 * (k // 3 // 4), 28 * column + 7 * (k // 3 % 4)
+        block = shown[y : y + 7, x : x + 6, k % 3].astype(float)
+        around = np.mean([mirrored[row + 2 + down, column + 2 + across, k] for down, across in AROUND])
+        for lines, other in ((slice(5, 6), np.median(codes[..., k])), (slice(6, 7), around)):
+            due = np.clip(127.5 + codes[row, column, k] - other, 0, 255)
+            np.testing.assert_allclose(block[lines], due, atol=0.51)
+        assert (block[:5] == codes[row, column, k]).all()
+
+
+def test_a_cell_like_all_others_stands_out_nowhere_and_one_that_differs_does() -> None:
+    codes = np.full((*CELLS, 48), 90, np.uint8)
+    codes[4, 6, 44] = 130
+    from_picture, from_around = contrasts(codes)
+    assert from_picture[4, 6, 44] == from_around[4, 6, 44] == 168
+    assert from_around[4, 8, 44] == 122 and from_picture[4, 8, 44] == 128
+    others = np.delete(from_picture.reshape(-1, 48), 44, axis=1)
+    assert (others == 128).all() and (from_around[..., :44] == 128).all()
 
 
 def test_usual_values_are_shown_grey_and_three_deviations_take_the_whole_range() -> None:
