@@ -242,11 +242,11 @@ def test_a_single_changed_bit_changes_the_fingerprint(start: Path) -> None:
 
 
 def test_an_eye_that_changed_all_the_same_is_an_error(
-    data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, start: Path, hard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.nn.Module, "requires_grad_", lambda self, on=True: self)  # freezing does nothing
     with pytest.raises(AgentError, match="vision tower has changed"):
-        grpo.train(LEARNING.model_copy(update={"steps": 3}), data, start, tmp_path)
+        grpo.train(LEARNING.model_copy(update={"steps": 3}), data, start, tmp_path, hard)
     assert not (tmp_path / "model").exists()
 
 
