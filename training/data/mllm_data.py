@@ -25,7 +25,7 @@ from toolchain.files import sha256_file, write_atomic
 from training.data.folders import claim
 from training.data.mllm_card import card
 from training.data.mllm_frames import LARGEST_SIDE_PX, frames_path, png, shrunk, write_frames
-from training.data.mllm_sample import Sample, Variety, make_coded_sample, make_sample
+from training.data.mllm_sample import AS_IT_IS, Sample, Variety, make_coded_sample, make_sample
 from training.data.mllm_shards import (
     MANIFEST,
     PICTURE_SHAPE,
@@ -97,7 +97,7 @@ class MllmDataConfig(BaseModel):
         return self.model_dump(mode="json", exclude={name for name in late if not getattr(self, name)})
 
     def variety(self, split: Split) -> Variety:
-        return Variety(self.camera_share, self.trim_share, self.muted_share) if split == "train" else Variety()
+        return Variety(self.camera_share, self.trim_share, self.muted_share) if split == "train" else AS_IT_IS
 
 
 @dataclass(frozen=True)
